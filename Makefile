@@ -1,0 +1,52 @@
+# nyario: `make demo` shows it at work, `make test` runs every test; both set up what is missing first.
+
+CC ?= cc
+CARGO ?= cargo
+CFLAGS ?= -O2 -g -Wall -Wextra -Werror
+
+RELEASE := target/release
+EXAMPLES_C := $(filter-out examples/c/example.h,$(wildcard examples/c/*.c))
+EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
+SONAME := libnyario.so.0
+
+.PHONY: build library gem examples demo test setup header clean
+.DEFAULT_GOAL := build
+
+build: library gem examples
+
+# Installs what Debian and Ubuntu have and this machine lacks; quick when nothing is missing.
+setup:
+	scripts/setup
+
+library: setup
+	$(CARGO) build --release --package nyario-capi
+	ln -sf libnyario.so $(RELEASE)/$(SONAME)
+
+gem: setup
+	$(CARGO) build --release --locked --manifest-path nyario-ruby/Cargo.toml --target-dir target
+	install -m 755 $(RELEASE)/libnyario_ruby.so nyario-ruby/lib/nyario.so.new
+	mv -f nyario-ruby/lib/nyario.so.new nyario-ruby/lib/nyario.so
+
+examples: library $(EXAMPLES)
+
+$(EXAMPLES): target/examples/%: examples/c/%.c examples/c/example.h include/nyario.h $(RELEASE)/libnyario.so
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -D_GNU_SOURCE -std=c11 -Iinclude $< -o $@ -L$(RELEASE) -lnyario -Wl,-rpath,'$$ORIGIN/../release'
+
+$(RELEASE)/libnyario.so: library
+
+# Writes include/nyario.h from the comments in nyario-capi.
+header:
+	NYARIO_WRITE_HEADER=1 $(CARGO) test --quiet --package nyario-capi --test header
+
+demo: build
+	scripts/demo
+
+test: build floors
+	scripts/test
+
+clean:
+	$(CARGO) clean
+	rm -f nyario-ruby/lib/nyario.so
+
+include bench/bench.mk

@@ -1,0 +1,248 @@
+//! The comparison: every server in every round, in an order of its own, each divided by the floor of the
+//! same round.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+
+use crate::cores;
+use crate::load::{self, Plan};
+use crate::server::{FLOOR, Row, Server};
+use crate::stats::{Spread, median};
+
+/// Between the two ends of a run, and between a run and its floor, the distance of the cores may differ
+/// by this much.
+const TRIP_TOLERANCE: f64 = 1.5;
+
+/// How often a run is tried before its round goes without it.
+const ATTEMPTS: usize = 4;
+
+/// Which cores the two sides run on.
+#[derive(Clone, Copy)]
+pub enum Placement {
+    /// Both on one, where they take turns.
+    SameCore(usize),
+    /// Each on its own.
+    TwoCores {
+        /// The server's.
+        server: usize,
+        /// The client's.
+        client: usize,
+    },
+}
+
+impl Placement {
+    fn server(self) -> usize {
+        match self {
+            Placement::SameCore(core) => core,
+            Placement::TwoCores { server, .. } => server,
+        }
+    }
+
+    /// Puts this thread, which is the client, and by inheritance the servers, where they belong.
+    pub fn take(self) -> std::io::Result<()> {
+        match self {
+            Placement::SameCore(core) => cores::pin(core).and_then(|()| cores::batch()),
+            Placement::TwoCores { client, .. } => cores::pin(client),
+        }
+    }
+
+    fn round_trip(self) -> Result<Option<f64>, String> {
+        match self {
+            Placement::SameCore(_) => Ok(None),
+            Placement::TwoCores { server, client } => {
+                cores::round_trip(client, server).map(Some).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+/// One run of one server.
+#[derive(Clone, Copy, Default)]
+struct Sample {
+    cpu: f64,
+    rate: f64,
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    resident: f64,
+    round_trip: Option<f64>,
+}
+
+/// What became of one row: a sample for each round in which it could be measured, or why it failed.
+struct Record {
+    name: &'static str,
+    samples: Vec<Option<Sample>>,
+    failure: Option<String>,
+}
+
+/// All rounds of all rows.
+pub struct Comparison {
+    records: Vec<Record>,
+    same_core: bool,
+}
+
+impl Comparison {
+    /// Runs every row `rounds` times. A row that fails is not run again.
+    pub fn run(rows: &[Row], root: &Path, placement: Placement, plan: &Plan, rounds: usize) -> Self {
+        let fresh = |row: &Row| Record { name: row.name, samples: Vec::new(), failure: None };
+        let mut records: Vec<Record> = rows.iter().map(fresh).collect();
+        for round in 1..=rounds {
+            eprintln!("round {round} of {rounds}");
+            for index in shuffled(rows.len()) {
+                let (row, record) = (&rows[index], &mut records[index]);
+                if record.failure.is_some() {
+                    continue;
+                }
+                match measure(row, root, placement, plan) {
+                    Ok(sample) => record.samples.push(sample),
+                    Err(why) => record.failure = Some(why),
+                }
+            }
+        }
+        let same_core = matches!(placement, Placement::SameCore(_));
+        Comparison { records, same_core }
+    }
+
+    /// Whether a server failed.
+    pub fn failed(&self) -> bool {
+        self.records.iter().any(|record| record.failure.is_some())
+    }
+
+    fn ratio(&self, record: &Record) -> Option<Spread> {
+        let floor = self.records.iter().find(|record| record.name == FLOOR)?;
+        let pairs = record.samples.iter().zip(&floor.samples).filter_map(|pair| match pair {
+            (Some(own), Some(base)) if alike(own.round_trip, base.round_trip) => Some((own.cpu, base.cpu)),
+            _ => None,
+        });
+        Spread::of_ratios(pairs)
+    }
+}
+
+/// One run, or none where the cores moved during every attempt.
+fn measure(row: &Row, root: &Path, placement: Placement, plan: &Plan) -> Result<Option<Sample>, String> {
+    for _ in 0..ATTEMPTS {
+        let server = Server::start(row, root, placement.server())?;
+        let before = placement.round_trip()?;
+        let plan = Plan { pid: Some(server.pid()), ..plan.clone() };
+        let outcome = load::run(server.address(), &plan);
+        let after = placement.round_trip()?;
+        // How a server ends says more than that its connections broke.
+        server.stop()?;
+        let outcome = outcome?;
+        if let Some(error) = &outcome.first_error {
+            return Err(format!("{} failed, first {error}", outcome.errors));
+        }
+        if alike(before, after) {
+            let usage = outcome.server.expect("a process was named");
+            return Ok(Some(Sample {
+                cpu: outcome.cpu_micros().expect("a process was named"),
+                rate: outcome.rate(),
+                p50: outcome.latencies.micros(0.5),
+                p99: outcome.latencies.micros(0.99),
+                p999: outcome.latencies.micros(0.999),
+                resident: usage.resident as f64,
+                round_trip: before.zip(after).map(|(before, after)| before.midpoint(after)),
+            }));
+        }
+    }
+    Ok(None)
+}
+
+fn alike(one: Option<f64>, other: Option<f64>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one.max(other) <= TRIP_TOLERANCE * one.min(other))
+}
+
+/// The numbers below `count` in random order.
+fn shuffled(count: usize) -> Vec<usize> {
+    let random = RandomState::new();
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_cached_key(|index| random.hash_one(index));
+    order
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:18} {:>8} {:>6} {:>13}", "server", "CPU us", "ratio", "min..max")?;
+        write!(f, " {:>11} {:>9} {:>9} {:>9}", "messages/s", "p50 us", "p99 us", "p99.9 us")?;
+        writeln!(f, " {:>8} {:>9} {:>6}", "RSS KiB", "trip ns", "rounds")?;
+        for record in &self.records {
+            self.write_row(f, record)?;
+        }
+        if self.same_core {
+            writeln!(f, "In brackets: client and server shared a core, so throughput and latency mean nothing.")?;
+        }
+        for record in &self.records {
+            if let Some(why) = &record.failure {
+                writeln!(f, "FAILED {}: {why}", record.name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Comparison {
+    fn write_row(&self, f: &mut fmt::Formatter<'_>, record: &Record) -> fmt::Result {
+        let samples: Vec<Sample> = record.samples.iter().flatten().copied().collect();
+        if samples.is_empty() {
+            return writeln!(f, "{:18} not measured", record.name);
+        }
+        let middle = |of: fn(&Sample) -> f64| median(&mut samples.iter().map(of).collect::<Vec<_>>());
+        let vague = |value: f64| match self.same_core {
+            true => format!("({value:.0})"),
+            false => format!("{value:.0}"),
+        };
+        let (ratio, range) = match self.ratio(record) {
+            Some(it) => (format!("{:.3}", it.median), format!("{:.3}..{:.3}", it.min, it.max)),
+            None => ("-".into(), "-".into()),
+        };
+        write!(f, "{:18} {:>8.2} {ratio:>6} {range:>13}", record.name, middle(|it| it.cpu))?;
+        write!(f, " {:>11}", vague(middle(|it| it.rate)))?;
+        for column in [|it: &Sample| it.p50, |it: &Sample| it.p99, |it: &Sample| it.p999] {
+            write!(f, " {:>9}", vague(middle(column)))?;
+        }
+        let mut trips: Vec<f64> = samples.iter().filter_map(|it| it.round_trip).collect();
+        let trip = match trips.is_empty() {
+            true => "-".into(),
+            false => format!("{:.0}", median(&mut trips)),
+        };
+        let resident = middle(|it| it.resident) / 1024.0;
+        writeln!(f, " {resident:>8.0} {trip:>9} {:>6}", samples.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &'static str, cpu: &[Option<(f64, f64)>]) -> Record {
+        let sample = |(cpu, trip)| Sample { cpu, round_trip: Some(trip), ..Sample::default() };
+        let samples = cpu.iter().map(|it| it.map(sample)).collect();
+        Record { name, samples, failure: None }
+    }
+
+    #[test]
+    fn a_ratio_is_to_the_floor_of_the_same_round_and_state() {
+        let floor = [Some((5.0, 50.0)), Some((10.0, 300.0)), None, Some((5.0, 50.0))];
+        let other = [Some((4.0, 60.0)), Some((9.0, 310.0)), Some((1.0, 50.0)), Some((9.0, 300.0))];
+        let records = vec![record("other", &other), record(FLOOR, &floor)];
+        let comparison = Comparison { records, same_core: false };
+        let ratio = comparison.ratio(&comparison.records[0]).unwrap();
+        assert_eq!((ratio.min, ratio.max), (0.8, 0.9));
+    }
+
+    #[test]
+    fn distances_are_alike_within_the_tolerance_or_unknown() {
+        assert!(alike(Some(100.0), Some(150.0)) && alike(Some(150.0), Some(100.0)));
+        assert!(!alike(Some(100.0), Some(151.0)) && !alike(Some(151.0), Some(100.0)));
+        assert!(alike(None, None));
+    }
+
+    #[test]
+    fn an_order_has_everyone_once() {
+        let mut order = shuffled(50);
+        assert_ne!(order, (0..50).collect::<Vec<_>>());
+        order.sort();
+        assert_eq!(order, (0..50).collect::<Vec<_>>());
+    }
+}

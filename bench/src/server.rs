@@ -1,0 +1,185 @@
+//! The servers that are compared, and how one is started and stopped.
+
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::cores;
+use crate::wire::Workload;
+
+const LISTEN_PATIENCE: Duration = Duration::from_secs(10);
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The name of the row that all others are divided by.
+pub const FLOOR: &str = "floor epoll";
+
+/// A row of the table.
+pub struct Row {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// The file without which there is nothing to run.
+    pub file: PathBuf,
+    command: Vec<String>,
+    backend: Option<&'static str>,
+}
+
+/// Every server that can do the work, the floor first.
+pub fn rows(workload: Workload) -> Vec<Row> {
+    let example = match workload {
+        Workload::Echo => "echo",
+        Workload::Http => "http_hello",
+    };
+    let floor = |name, file: &str| Row {
+        name,
+        file: file.into(),
+        command: vec![file.into(), workload.to_string()],
+        backend: None,
+    };
+    let c = |name, backend| {
+        let file = format!("target/examples/{example}");
+        Row { name, file: file.clone().into(), command: vec![file], backend: Some(backend) }
+    };
+    let ruby = |name, backend| {
+        let file = format!("examples/ruby/{example}.rb");
+        let command = vec!["ruby".into(), "-Inyario-ruby/lib".into(), file.clone()];
+        Row { name, file: file.into(), command, backend: Some(backend) }
+    };
+    vec![
+        floor(FLOOR, "target/bench/floor-epoll"),
+        floor("floor uring", "target/bench/floor-uring"),
+        c("nyario C uring", "uring"),
+        c("nyario C epoll", "epoll"),
+        ruby("nyario Ruby uring", "uring"),
+        ruby("nyario Ruby epoll", "epoll"),
+    ]
+}
+
+/// A server that runs. It is killed when it is dropped, unless it was stopped before.
+pub struct Server {
+    child: Child,
+    address: Address,
+}
+
+impl Server {
+    /// Starts the server of `row` on `core`, with `root` as its directory, and waits until it listens.
+    pub fn start(row: &Row, root: &Path, core: usize) -> Result<Self, String> {
+        let [program, arguments @ ..] = row.command.as_slice() else {
+            unreachable!("a command has a program");
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).arg("127.0.0.1:0").current_dir(root);
+        command.envs(row.backend.map(|backend| ("NYARIO_BACKEND", backend)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // SAFETY: between fork and exec only what is safe in a signal handler may be done. The closure
+        // makes two system calls and allocates nothing.
+        unsafe { command.pre_exec(move || cores::pin(core).and_then(|()| die_with_parent())) };
+        let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+        let stdout = child.stdout.take().expect("the output is piped");
+        // The server is guarded before anything can fail, so that no way out leaves it behind.
+        let mut server = Server { child, address: Address::Unix(PathBuf::new()) };
+        server.address = listening(stdout)?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, and holds that it does so in time and with status 0.
+    pub fn stop(mut self) -> Result<(), String> {
+        let wait = |error: io::Error| error.to_string();
+        if let Some(status) = self.child.try_wait().map_err(wait)? {
+            return Err(format!("the server ended by itself: {status}"));
+        }
+        // SAFETY: the call takes no pointer; the child is not reaped yet, so the number is still its own.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, libc::SIGTERM) };
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while Instant::now() < deadline {
+            match self.child.try_wait().map_err(wait)? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("SIGTERM did not end the server well: {status}")),
+                None => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        Err(format!("SIGTERM did not end the server within {} s", STOP_PATIENCE.as_secs()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only where the child is gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in the line `listening on ADDRESS`. The thread that waits for it then goes on reading, so
+/// that a server which prints more never blocks.
+fn listening(stdout: ChildStdout) -> Result<Address, String> {
+    let (found, address) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("listening on ") {
+                // Nobody waits for a second one.
+                let _ = found.send(address.parse());
+            }
+        }
+    });
+    address.recv_timeout(LISTEN_PATIENCE).map_err(|_| "the server did not print `listening on ADDRESS`")?
+}
+
+fn die_with_parent() -> io::Result<()> {
+    // SAFETY: with this option the call takes one integer.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(script: &str) -> Result<Server, String> {
+        let command = ["sh", "-c", script].map(String::from).to_vec();
+        let row = Row { name: "a script", file: "sh".into(), command, backend: Some("epoll") };
+        Server::start(&row, Path::new("/"), cores::usable().unwrap()[0])
+    }
+
+    #[test]
+    fn a_server_says_where_it_listens_and_ends_when_asked() {
+        let server = start(
+            "trap 'exit 0' TERM; echo $NYARIO_BACKEND; echo listening on 127.0.0.1:0; \
+             while :; do sleep 0.01; done",
+        )
+        .unwrap();
+        assert_eq!(server.address().to_string(), "127.0.0.1:0");
+        server.stop().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_ends_badly_is_told_apart() {
+        let stop = |script| start(script).unwrap().stop().unwrap_err();
+        let refusal = stop("trap 'exit 7' TERM; echo listening on 127.0.0.1:0; while :; do sleep 0.01; done");
+        assert!(refusal.contains("did not end the server well: exit status: 7"), "{refusal}");
+        let refusal = stop("echo listening on 127.0.0.1:0; exec sleep 9");
+        assert!(refusal.contains("signal: 15"), "{refusal}");
+    }
+
+    #[test]
+    fn a_server_that_never_listens_is_an_error() {
+        assert!(start("echo hello").is_err_and(|why| why.contains("did not print")));
+        assert!(start("echo listening on 10.0.0.1:80").is_err_and(|why| why.contains("loopback")));
+    }
+}

@@ -1,0 +1,65 @@
+//! What every function that C calls has in common: no panic leaves it, and errors leave as negative errnos.
+
+use nyario_core::fiber::Loop;
+use nyario_core::local;
+use nyario_core::sys::Errno;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs the body of an exported function. A panic is a bug of ours; it has been reported by the panic hook, and the
+/// caller is told `-ENOTRECOVERABLE`.
+#[inline]
+pub(crate) fn guard<R: From<i16>>(body: impl FnOnce() -> Result<R, Errno>) -> R {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => R::from(-(error.0 as i16)),
+        Err(_) => R::from(-(libc::ENOTRECOVERABLE as i16)),
+    }
+}
+
+/// Like [`guard`], for what needs the calling thread's loop.
+#[inline]
+pub(crate) fn on_loop<R: From<i16>>(body: impl FnOnce(&'static Loop) -> Result<R, Errno>) -> R {
+    guard(|| body(local::get()?))
+}
+
+/// The text that a C string holds.
+///
+/// # Safety
+///
+/// `text` must be NULL or end with a NUL, and stay unchanged for the lifetime that the caller gives it.
+pub(crate) unsafe fn text<'a>(text: *const std::ffi::c_char) -> Result<&'a str, Errno> {
+    if text.is_null() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: forwarded from the caller.
+    unsafe { std::ffi::CStr::from_ptr(text) }.to_str().map_err(|_| Errno(libc::EINVAL))
+}
+
+/// A buffer that C lends, empty where its length is zero, whatever its address.
+///
+/// # Safety
+///
+/// `buf` must be NULL or valid for reads of `len` bytes for the lifetime that the caller gives it.
+pub(crate) unsafe fn bytes<'a>(buf: *const std::ffi::c_void, len: usize) -> Result<&'a [u8], Errno> {
+    match (buf.is_null(), len) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Errno(libc::EINVAL)),
+        // SAFETY: forwarded from the caller.
+        _ => Ok(unsafe { std::slice::from_raw_parts(buf.cast(), len) }),
+    }
+}
+
+/// Like [`bytes`], to be written to.
+///
+/// # Safety
+///
+/// `buf` must be NULL or valid for writes of `len` bytes, and nobody else's, for the lifetime that the caller gives
+/// it.
+pub(crate) unsafe fn bytes_mut<'a>(buf: *mut std::ffi::c_void, len: usize) -> Result<&'a mut [u8], Errno> {
+    match (buf.is_null(), len) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(Errno(libc::EINVAL)),
+        // SAFETY: forwarded from the caller.
+        _ => Ok(unsafe { std::slice::from_raw_parts_mut(buf.cast(), len) }),
+    }
+}

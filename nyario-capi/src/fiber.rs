@@ -1,0 +1,94 @@
+//! Fibers.
+
+use crate::boundary::{guard, on_loop};
+use nyario_core::fiber::{FiberId, Options};
+use nyario_core::local;
+use nyario_core::sys::Errno;
+use std::ffi::{c_int, c_void};
+
+/// Names a fiber, for as long as the process lives; above 0.
+#[allow(non_camel_case_types, reason = "C's name for it")]
+pub type nyario_fiber = i64;
+
+/// What a fiber runs; what it returns is handed to nyario_join.
+#[allow(non_camel_case_types, reason = "C's name for it")]
+pub type nyario_entry = Option<unsafe extern "C" fn(arg: *mut c_void) -> *mut c_void>;
+
+/// Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
+/// 256 KiB of stack, of which only what it touches costs memory. It must be given to nyario_join or nyario_detach
+/// once. Does not suspend.
+///
+/// Returns the fiber's name, or -EINVAL for a NULL entry, -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nyario_spawn(entry: nyario_entry, arg: *mut c_void) -> nyario_fiber {
+    on_loop(|looped| {
+        let entry = entry.ok_or(Errno(libc::EINVAL))?;
+        // SAFETY: the caller vouches for entry and argument for as long as the fiber lives.
+        let code = move || unsafe { entry(arg) } as u64;
+        Ok(looped.spawn(Options::default(), code)?.word() as nyario_fiber)
+    })
+}
+
+/// Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The name
+/// is used up. Suspends the fiber; off a fiber it only takes the result of a fiber that has ended.
+///
+/// Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
+/// it already, -EDEADLK for the calling fiber itself, or off a fiber when it has not ended; -ECANCELED and -ETIMEDOUT,
+/// after which it can be joined again. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nyario_join(fiber: nyario_fiber, result: *mut *mut c_void) -> c_int {
+    on_loop(|looped| {
+        let value = looped.join(FiberId::from_word(fiber as u64))?;
+        if !result.is_null() {
+            // SAFETY: the caller lends a place for the result.
+            unsafe { result.write(value as *mut c_void) };
+        }
+        Ok(0)
+    })
+}
+
+/// Declares that nobody will join the fiber: what it returns is dropped. Does not suspend.
+///
+/// Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or being joined
+/// already. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_detach(fiber: nyario_fiber) -> c_int {
+    on_loop(|looped| looped.detach(FiberId::from_word(fiber as u64)).map(|()| 0))
+}
+
+/// Makes the present suspension of a fiber of this loop fail with -ECANCELED, or its next one if it does not wait
+/// now. A call that has achieved something by then returns that instead. Does not suspend.
+///
+/// Returns 0, or -ESRCH for a fiber that is unknown or has ended. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_cancel(fiber: nyario_fiber) -> c_int {
+    on_loop(|looped| looped.cancel(FiberId::from_word(fiber as u64)).map(|()| 0))
+}
+
+/// The running fiber. Does not suspend.
+///
+/// Returns its name, or 0 off a fiber. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_self() -> nyario_fiber {
+    guard(|| Ok(local::current().and_then(|looped| looped.me()).map_or(0, |id| id.word() as nyario_fiber)))
+}
+
+/// Lets the other fibers that are ready run first. Suspends the fiber; off a fiber it does nothing.
+///
+/// Returns 0, or -ECANCELED. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_yield() -> c_int {
+    on_loop(|looped| looped.yield_now().map(|()| 0))
+}
+
+/// Sets the running fiber's deadline, in nanoseconds of nyario_now's clock, 0 for none: whatever it waits for past
+/// then fails with -ETIMEDOUT. Does not suspend.
+///
+/// Returns the deadline before, 0 for none, or -EINVAL for a negative one, or off a fiber. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_deadline(when: i64) -> i64 {
+    on_loop(|looped| {
+        let when = u64::try_from(when).map_err(|_| Errno(libc::EINVAL))?;
+        looped.deadline(when).map(|before| before as i64)
+    })
+}

@@ -1,0 +1,15 @@
+//! The C ABI of nyario. The comments here become `include/nyario.h`, in the order of these modules.
+
+mod server;
+
+mod connection;
+
+mod fiber;
+
+mod time;
+
+mod error;
+
+mod version;
+
+mod boundary;

@@ -1,0 +1,76 @@
+//! How a driver is set up.
+
+use crate::sys::Errno;
+
+/// The backends there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BackendKind {
+    /// io_uring(7).
+    Uring,
+    /// epoll(7), edge-triggered.
+    Epoll,
+}
+
+impl BackendKind {
+    /// The name that `NYARIO_BACKEND` knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::Uring => "uring",
+            BackendKind::Epoll => "epoll",
+        }
+    }
+}
+
+/// The sizes and choices of a driver. The default suits a server of any size; tests make everything tiny.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll.
+    pub backend: Option<BackendKind>,
+    /// io_uring: submissions that one enter takes.
+    pub submissions: u32,
+    /// io_uring: completions that the kernel can hold ready without help.
+    pub completions: u32,
+    /// io_uring: provided buffers, a power of two up to 32768. Only those that traffic fills cost memory.
+    pub buffers: u16,
+    /// io_uring: bytes in each provided buffer.
+    pub buffer_size: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { backend: None, submissions: 512, completions: 8192, buffers: 2048, buffer_size: 4096 }
+    }
+}
+
+impl Config {
+    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring` or `epoll`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when the variable names no backend.
+    pub fn from_env() -> Result<Config, Errno> {
+        let backend = match std::env::var("NYARIO_BACKEND").as_deref() {
+            Err(_) | Ok("") => None,
+            Ok("uring") => Some(BackendKind::Uring),
+            Ok("epoll") => Some(BackendKind::Epoll),
+            Ok(other) => {
+                eprintln!("nyario: NYARIO_BACKEND is '{other}'; the backends are 'uring' and 'epoll'");
+                return Err(Errno(libc::EINVAL));
+            }
+        };
+        Ok(Config { backend, ..Config::default() })
+    }
+}
+
+/// Says, once per process, that io_uring is not to be had and why.
+pub(super) fn report_denied(error: Errno) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    let hint = match error.0 {
+        libc::EPERM => "a container's seccomp profile or the sysctl kernel.io_uring_disabled forbids it",
+        libc::ENOSYS => "the kernel has none",
+        libc::ENOMEM => "the limit on locked memory is too low",
+        libc::EOPNOTSUPP => "the kernel's is older than Linux 5.11 and lacks something that nyario needs",
+        _ => "the kernel refuses it",
+    };
+    ONCE.call_once(|| eprintln!("nyario: using epoll, as io_uring is not available: {hint} ({error})"));
+}

@@ -1,0 +1,176 @@
+//! What the driver knows of each descriptor.
+
+use super::list::{Index, List, NONE};
+use super::op::Side;
+use crate::sys::Fd;
+use crate::sys::abi::FdStatus;
+
+/// How operations on a descriptor are carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// The driver does not know this number.
+    Vacant,
+    /// A socket: `MSG_DONTWAIT` keeps calls from blocking.
+    Socket,
+    /// A pipe, terminal, eventfd or the like: it can be waited for, and `RWF_NOWAIT` keeps most calls from blocking.
+    Stream,
+    /// A regular file or block device: always ready, though a read may go to the disk.
+    File,
+}
+
+/// What is believed of a descriptor's readiness. A bit that is set allows a try; a clear one means that the kernel
+/// will report the next change.
+pub(super) mod ready {
+    pub(crate) const READ: u8 = 1;
+    pub(crate) const WRITE: u8 = 2;
+    /// The peer has hung up or failed: a short read does not mean that nothing follows.
+    pub(crate) const HUP: u8 = 4;
+}
+
+/// Where a connection's multishot receive stands (uring only).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Multishot {
+    Off,
+    /// The kernel receives into provided buffers as data comes.
+    Armed,
+    /// A cancel is on its way; its last completion is still to come.
+    Stopping,
+}
+
+/// No provided buffer.
+pub(super) const NO_BUFFER: u16 = u16::MAX;
+
+/// One descriptor. Three queues hold the operations that wait on it, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct FdRecord {
+    pub(super) generation: u32,
+    pub(super) kind: Kind,
+    /// `ready::*`.
+    pub(super) ready: u8,
+    pub(super) multishot: Multishot,
+    /// No new operation is taken; the close happens when nothing is in flight any more.
+    pub(super) closing: bool,
+    /// nyario opened it and sees every read of it, so bytes may be received before they are asked for.
+    pub(super) owned: bool,
+    /// The descriptor is known to be non-blocking.
+    pub(super) nonblocking: bool,
+    /// Reads that still go straight into the caller's buffer before provided buffers are tried again.
+    pub(super) direct: u8,
+    /// Operations (and the multishot receive) that the kernel holds.
+    pub(super) in_flight: u32,
+    pub(super) read: List,
+    pub(super) write: List,
+    pub(super) poll: List,
+    /// The close that waits for the last operation to let go.
+    pub(super) closer: Index,
+    /// Received and not yet read: a chain of provided buffers, and how much of the first is used up.
+    pub(super) first_buffer: u16,
+    pub(super) last_buffer: u16,
+    pub(super) buffers: u16,
+    pub(super) buffer_offset: u32,
+    /// How the multishot receive ended: 0 not yet, 1 at the end of the stream, negative with an error still to be told.
+    pub(super) ended: i32,
+    /// Which file an adopted descriptor was, to notice that its number was closed and reused behind our back.
+    pub(super) identity: Option<(u64, u64)>,
+}
+
+impl FdRecord {
+    const VACANT: FdRecord = FdRecord {
+        generation: 0,
+        kind: Kind::Vacant,
+        ready: 0,
+        multishot: Multishot::Off,
+        closing: false,
+        owned: false,
+        nonblocking: false,
+        direct: 0,
+        in_flight: 0,
+        read: List::EMPTY,
+        write: List::EMPTY,
+        poll: List::EMPTY,
+        closer: NONE,
+        first_buffer: NO_BUFFER,
+        last_buffer: NO_BUFFER,
+        buffers: 0,
+        buffer_offset: 0,
+        ended: 0,
+        identity: None,
+    };
+
+    pub(super) fn queue(&mut self, side: Side) -> &mut List {
+        match side {
+            Side::Read => &mut self.read,
+            Side::Write => &mut self.write,
+            Side::Poll => &mut self.poll,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.read.is_empty() && self.write.is_empty() && self.poll.is_empty()
+    }
+}
+
+/// All of them, by number.
+pub(super) struct FdTable {
+    records: Vec<FdRecord>,
+    /// Where the next look for numbers reused behind our back begins.
+    pub(super) sweep_from: usize,
+    /// How many adopted descriptors are in the table.
+    pub(super) adopted: usize,
+}
+
+impl FdTable {
+    pub(super) fn new() -> FdTable {
+        FdTable { records: Vec::new(), sweep_from: 0, adopted: 0 }
+    }
+
+    /// The record of a number, vacant if it is not known yet. The number must not be negative.
+    pub(super) fn slot(&mut self, fd: Fd) -> &mut FdRecord {
+        let at = fd as usize;
+        if at >= self.records.len() {
+            let len = (at + 1).next_power_of_two().max(64);
+            self.records.resize_with(len, || FdRecord::VACANT);
+        }
+        &mut self.records[at]
+    }
+
+    /// The record of a number that is known to be in the table.
+    #[inline]
+    pub(super) fn at(&mut self, fd: Fd) -> &mut FdRecord {
+        &mut self.records[fd as usize]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Begins a new life of a number; the caller has seen to the old one.
+    pub(super) fn open(&mut self, fd: Fd, kind: Kind) -> &mut FdRecord {
+        let record = self.slot(fd);
+        debug_assert!(record.is_idle() && record.in_flight == 0 && record.buffers == 0);
+        let generation = record.generation.wrapping_add(1) & super::slab::GENERATION_MASK;
+        *record = FdRecord { generation, kind, ..FdRecord::VACANT };
+        record
+    }
+
+    /// Forgets a number; the caller has seen to what waited on it.
+    pub(super) fn vacate(&mut self, fd: Fd) {
+        let record = self.at(fd);
+        if record.identity.is_some() {
+            self.adopted -= 1;
+        }
+        let generation = self.at(fd).generation;
+        *self.at(fd) = FdRecord { generation, ..FdRecord::VACANT };
+    }
+}
+
+/// How to treat a descriptor of that kind of file.
+pub(super) fn classify(status: FdStatus) -> Kind {
+    match status.kind {
+        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR => Kind::File,
+        _ => Kind::Stream,
+    }
+}

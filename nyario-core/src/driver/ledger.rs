@@ -1,0 +1,173 @@
+//! What every backend keeps in the same way: the records, who waits on which descriptor, deadlines, and results.
+
+use super::fds::{FdRecord, FdTable, Kind, classify, ready};
+use super::list::{Index, List, NONE};
+use super::op::{Code, Completion, Reason, Request, State, Submitted};
+use super::slab::Slab;
+use super::timer::{Places, Timers};
+use crate::sys::{Errno, Fd, Kernel};
+
+pub(super) struct Ledger<K: Kernel> {
+    pub(super) kernel: K,
+    pub(super) slab: Slab,
+    pub(super) fds: FdTable,
+    pub(super) timers: Timers,
+    /// Operations that have their result, in the order in which they got it.
+    pub(super) done: List,
+    /// The clock as last read.
+    pub(super) now: u64,
+}
+
+impl Places for Slab {
+    fn place(&mut self, op: Index) -> &mut Index {
+        &mut self[op].timer
+    }
+}
+
+impl<K: Kernel> Ledger<K> {
+    pub(super) fn new(kernel: K) -> Ledger<K> {
+        let now = kernel.now();
+        Ledger { kernel, slab: Slab::new(), fds: FdTable::new(), timers: Timers::new(), done: List::EMPTY, now }
+    }
+
+    /// Writes down an operation that has to wait, at the end of its descriptor's queue.
+    pub(super) fn enqueue(&mut self, request: Request, waiter: u64) -> Index {
+        let index = self.slab.insert(request, waiter);
+        let Ledger { slab, fds, .. } = self;
+        fds.at(request.fd).queue(request.code.side()).push(slab, index);
+        index
+    }
+
+    pub(super) fn pending(&self, index: Index) -> Submitted {
+        Submitted::Pending(self.slab.id(index))
+    }
+
+    /// Gives an operation its result. The kernel must not hold it any more.
+    pub(super) fn finish(&mut self, index: Index, result: i32) {
+        let Ledger { slab, fds, timers, done, .. } = self;
+        timers.remove(slab, index);
+        let Request { code, fd, .. } = slab[index].request;
+        if !matches!(code, Code::Park | Code::Close) {
+            fds.at(fd).queue(code.side()).remove(slab, index);
+        }
+        let record = &mut slab[index];
+        debug_assert!(record.state == State::Waiting);
+        record.state = State::Done;
+        record.result = match result {
+            // What the kernel did of its own accord stands: data that arrived while the cancel was on its way is
+            // delivered, and a connection that broke meanwhile says so.
+            cut if cut == -libc::ECANCELED => record.reason.result(),
+            cut if cut == -libc::EINTR && record.reason != Reason::None => record.reason.result(),
+            result => result,
+        };
+        done.push(slab, index);
+    }
+
+    /// Takes the next result.
+    pub(super) fn next_done(&mut self) -> Option<Completion> {
+        let index = self.done.pop(&mut self.slab);
+        if index == NONE {
+            return None;
+        }
+        let record = &self.slab[index];
+        let completion = Completion { waiter: record.waiter, result: record.result, more: false };
+        self.slab.remove(index);
+        Some(completion)
+    }
+
+    /// The kernel takes hold of an operation.
+    pub(super) fn take_off(&mut self, index: Index) {
+        let record = &mut self.slab[index];
+        debug_assert!(record.state == State::Waiting);
+        record.state = State::InFlight;
+        let fd = record.request.fd;
+        self.fds.at(fd).in_flight += 1;
+    }
+
+    /// The kernel has let go of an operation.
+    pub(super) fn land(&mut self, index: Index) {
+        let record = &mut self.slab[index];
+        debug_assert!(record.state == State::InFlight);
+        record.state = State::Waiting;
+        let fd = record.request.fd;
+        self.fds.at(fd).in_flight -= 1;
+    }
+
+    /// The descriptor's record, making its acquaintance first where that is needed. `true` says that it is new.
+    pub(super) fn adopt(&mut self, fd: Fd) -> Result<(&mut FdRecord, bool), Errno> {
+        if fd < 0 {
+            return Err(Errno(libc::EBADF));
+        }
+        if self.fds.slot(fd).kind != Kind::Vacant {
+            let record = self.fds.at(fd);
+            return if record.closing { Err(Errno(libc::EBADF)) } else { Ok((record, false)) };
+        }
+        let status = self.kernel.status(fd)?;
+        let nonblocking = self.kernel.flags(fd) & libc::O_NONBLOCK != 0;
+        self.fds.adopted += 1;
+        let record = self.fds.open(fd, classify(status));
+        record.identity = Some((status.device, status.inode));
+        record.nonblocking = nonblocking;
+        // Nothing is known yet, so the first try decides.
+        record.ready = ready::READ | ready::WRITE;
+        Ok((record, true))
+    }
+
+    /// Completes, for `reason`, every operation on the descriptor that the kernel does not hold. Those that it does
+    /// hold are returned one by one, marked, for the backend to cancel.
+    pub(super) fn evict(&mut self, fd: Fd, reason: Reason, mut held: impl FnMut(&mut Self, Index)) {
+        for side in [super::op::Side::Read, super::op::Side::Write, super::op::Side::Poll] {
+            let mut index = self.fds.at(fd).queue(side).first();
+            while index != NONE {
+                let next = self.slab[index].link.next;
+                let record = &mut self.slab[index];
+                if record.reason == Reason::None {
+                    record.reason = reason;
+                    if record.state == State::InFlight {
+                        held(self, index);
+                    } else {
+                        self.finish(index, -libc::ECANCELED);
+                    }
+                }
+                index = next;
+            }
+        }
+    }
+
+    /// Closes a descriptor that is to be closed, once nothing holds it.
+    pub(super) fn settle_close(&mut self, fd: Fd) {
+        let record = self.fds.at(fd);
+        if !record.closing || record.in_flight != 0 {
+            return;
+        }
+        let closer = record.closer;
+        let result = self.kernel.close(fd);
+        self.fds.vacate(fd);
+        if closer != NONE {
+            self.finish(closer, result);
+        }
+    }
+
+    /// Looks at up to `limit` adopted descriptors for numbers that were closed, and perhaps reused, without a word to
+    /// us. Each one found is returned.
+    pub(super) fn find_stale(&mut self, limit: usize) -> Option<Fd> {
+        if self.fds.adopted == 0 {
+            return None;
+        }
+        for _ in 0..limit.min(self.fds.len()) {
+            let fd = (self.fds.sweep_from % self.fds.len()) as Fd;
+            self.fds.sweep_from = fd as usize + 1;
+            let record = self.fds.at(fd);
+            if record.kind == Kind::Vacant || record.closing {
+                continue;
+            }
+            if let Some(identity) = record.identity {
+                let same = self.kernel.status(fd).is_ok_and(|status| (status.device, status.inode) == identity);
+                if !same {
+                    return Some(fd);
+                }
+            }
+        }
+        None
+    }
+}

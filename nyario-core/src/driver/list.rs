@@ -1,0 +1,106 @@
+//! Doubly linked lists whose links lie in the records themselves: joining, leaving and taking the first cost a few
+//! instructions and no allocation.
+
+/// The place of a record in its slab.
+pub(super) type Index = u32;
+
+/// Stands for no record.
+pub(super) const NONE: Index = u32::MAX;
+
+/// What a record carries to be in a list; it can be in one at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) next: Index,
+    pub(super) prev: Index,
+}
+
+impl Link {
+    pub(super) const UNLINKED: Link = Link { next: NONE, prev: NONE };
+}
+
+/// Gives a list access to the links.
+pub(super) trait Links {
+    fn link(&mut self, index: Index) -> &mut Link;
+}
+
+/// The two ends of a first-in-first-out list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    head: Index,
+    tail: Index,
+}
+
+impl List {
+    pub(super) const EMPTY: List = List { head: NONE, tail: NONE };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+
+    pub(super) fn first(&self) -> Index {
+        self.head
+    }
+
+    pub(super) fn push(&mut self, links: &mut impl Links, index: Index) {
+        *links.link(index) = Link { next: NONE, prev: self.tail };
+        if self.tail == NONE {
+            self.head = index;
+        } else {
+            links.link(self.tail).next = index;
+        }
+        self.tail = index;
+    }
+
+    pub(super) fn pop(&mut self, links: &mut impl Links) -> Index {
+        let index = self.head;
+        if index != NONE {
+            self.remove(links, index);
+        }
+        index
+    }
+
+    /// Takes out a record, which must be in this list.
+    pub(super) fn remove(&mut self, links: &mut impl Links, index: Index) {
+        let Link { next, prev } = std::mem::replace(links.link(index), Link::UNLINKED);
+        if prev == NONE {
+            debug_assert_eq!(self.head, index, "removed from a list that it is not in");
+            self.head = next;
+        } else {
+            links.link(prev).next = next;
+        }
+        if next == NONE {
+            debug_assert_eq!(self.tail, index, "removed from a list that it is not in");
+            self.tail = prev;
+        } else {
+            links.link(next).prev = prev;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Links for Vec<Link> {
+        fn link(&mut self, index: Index) -> &mut Link {
+            &mut self[index as usize]
+        }
+    }
+
+    fn drain(list: &mut List, links: &mut Vec<Link>) -> Vec<Index> {
+        std::iter::from_fn(|| Some(list.pop(links)).filter(|&index| index != NONE)).collect()
+    }
+
+    #[test]
+    fn keeps_order_and_lets_any_record_leave() {
+        let mut links = vec![Link::UNLINKED; 5];
+        for leaver in 0..5 {
+            let mut list = List::EMPTY;
+            (0..5).for_each(|index| list.push(&mut links, index));
+            list.remove(&mut links, leaver);
+            let rest: Vec<Index> = (0..5).filter(|&index| index != leaver).collect();
+            assert_eq!(drain(&mut list, &mut links), rest);
+            assert!(list.is_empty());
+        }
+    }
+}

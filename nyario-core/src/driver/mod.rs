@@ -1,0 +1,469 @@
+//! The proactor: operations go in, completions come out.
+//!
+//! ```text
+//!   submit(op, waiter) --+--> done at once: the result
+//!                        +--> pending: a record in the slab, in its descriptor's queue
+//!                                 |  the kernel completes it, its deadline passes, somebody cancels it or closes
+//!                                 v  its descriptor; while the kernel holds its buffer it only ends by the kernel
+//!   next() -> Completion { waiter, result } <-- turn(limit): one look at the kernel, waiting at most so long
+//! ```
+//!
+//! The driver knows nothing of fibers: a waiter is one word, handed in with an operation and handed back with its
+//! completion. Every backend gives the same answers; `NYARIO_BACKEND` picks one.
+
+mod attempt;
+mod blocking;
+mod config;
+mod epoll;
+mod fds;
+mod ledger;
+mod list;
+mod op;
+mod slab;
+mod timer;
+mod uring;
+mod wake;
+
+pub use blocking::Blocking;
+pub use config::{BackendKind, Config};
+pub use op::{Completion, Op, OpId, Submitted};
+pub use wake::Waker;
+
+use crate::sys::{Errno, Fd, Kernel, check};
+use epoll::Epoll;
+use fds::{Kind, ready};
+use ledger::Ledger;
+use list::Index;
+use op::{Code, Reason, Request, State};
+use std::collections::VecDeque;
+use uring::Uring;
+
+/// The poll bits that let a reader try.
+const READ_EVENTS: u32 = (libc::POLLIN | libc::POLLPRI | libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+/// The poll bits that let a writer try.
+const WRITE_EVENTS: u32 = (libc::POLLOUT | libc::POLLHUP | libc::POLLERR) as u32;
+
+/// What working off one event of the kernel came to.
+enum Harvest {
+    /// There was none.
+    Idle,
+    /// Whatever it meant is in the ledger.
+    Quiet,
+    /// One result of an operation that goes on.
+    Complete(Completion),
+}
+
+enum Backend {
+    Uring(Box<Uring>),
+    Epoll(Box<Epoll>),
+}
+
+/// One loop's view of the kernel. It belongs to the thread that made it.
+pub struct Driver<K: Kernel> {
+    ledger: Ledger<K>,
+    backend: Backend,
+    waker: Waker<K>,
+    /// Connections that came while something else was being waited for.
+    early: VecDeque<Completion>,
+    /// Set when the driver is being dropped: nothing new is taken.
+    closed: bool,
+}
+
+impl<K: Kernel> Driver<K> {
+    /// Sets up the backend that `config` asks for.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
+    pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
+        let waker = Waker::new(kernel.clone())?;
+        let epoll = || Ok(Backend::Epoll(Box::new(Epoll::new(&kernel, waker.event())?)));
+        let uring = || Ok(Backend::Uring(Box::new(Uring::new(&kernel, waker.event(), config)?)));
+        let backend = match config.backend {
+            Some(BackendKind::Epoll) => epoll()?,
+            Some(BackendKind::Uring) => uring()?,
+            None => match uring() {
+                Ok(backend) => backend,
+                Err(error) => {
+                    config::report_denied(error);
+                    epoll()?
+                }
+            },
+        };
+        Ok(Driver { ledger: Ledger::new(kernel), backend, waker, early: VecDeque::new(), closed: false })
+    }
+
+    /// Which backend this is.
+    pub fn backend(&self) -> BackendKind {
+        match self.backend {
+            Backend::Uring(_) => BackendKind::Uring,
+            Backend::Epoll(_) => BackendKind::Epoll,
+        }
+    }
+
+    /// The backend's own descriptor: it polls as readable when a turn has something to do.
+    pub fn descriptor(&self) -> Fd {
+        match &self.backend {
+            Backend::Uring(uring) => uring.descriptor(),
+            Backend::Epoll(epoll) => epoll.descriptor(),
+        }
+    }
+
+    /// Begins an operation on behalf of `waiter`, with a deadline in nanoseconds of the kernel's monotonic clock
+    /// (0: none). Past the deadline the operation is cancelled and completes with `-ETIMEDOUT`, unless it completes
+    /// with something better while it is being cancelled.
+    ///
+    /// # Safety
+    ///
+    /// Whatever the operation points to must stay valid, unmoved and untouched by others until `Submitted::Done` or
+    /// the last completion, however the operation ends: a cancel, a deadline or a close do not end the loan.
+    pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        let request = Request::new(op);
+        if self.closed {
+            return Submitted::Done(-libc::ECANCELED);
+        }
+        let submitted = match request.code {
+            Code::Close => self.close(request, waiter),
+            Code::Park => Submitted::Pending(self.ledger.slab.insert_id(request, waiter)),
+            _ => match self.adopt(request.fd) {
+                Err(error) => Submitted::Done(error.result()),
+                Ok(()) => match &mut self.backend {
+                    Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
+                    Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
+                },
+            },
+        };
+        if let Submitted::Pending(id) = submitted
+            && deadline != 0
+        {
+            let Ledger { slab, timers, .. } = &mut self.ledger;
+            timers.insert(slab, id.index, deadline);
+        }
+        submitted
+    }
+
+    /// Reads into `buf` if something is at hand; `-EAGAIN` otherwise. Never waits, and says nothing of the future:
+    /// submit [`Op::AtHand`] to be told when to ask again.
+    pub fn try_read(&mut self, fd: Fd, buf: &mut [u8]) -> i32 {
+        self.try_now(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() })
+    }
+
+    /// Writes what can be written at once; `-EAGAIN` when that is nothing.
+    pub fn try_write(&mut self, fd: Fd, buf: &[u8]) -> i32 {
+        self.try_now(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() })
+    }
+
+    fn try_now(&mut self, op: Op) -> i32 {
+        let request = Request::new(op);
+        if let Err(error) = self.adopt(request.fd) {
+            return error.result();
+        }
+        let result = match &mut self.backend {
+            Backend::Uring(uring) => uring.try_now(&mut self.ledger, &request),
+            Backend::Epoll(epoll) => epoll.try_now(&mut self.ledger, &request),
+        };
+        result.unwrap_or(-libc::EAGAIN)
+    }
+
+    /// Received bytes of the descriptor that wait in the driver's own memory, without using them up; they stay there
+    /// until the next call of the driver. Empty on a backend that receives nothing ahead.
+    pub fn peek(&mut self, fd: Fd) -> &[u8] {
+        match &mut self.backend {
+            Backend::Uring(uring) if fd >= 0 => uring.peek(self.ledger.fds.slot(fd)),
+            _ => &[],
+        }
+    }
+
+    /// Uses up `count` of the bytes that [`peek`](Self::peek) showed.
+    ///
+    /// # Panics
+    ///
+    /// When `count` is more than it showed.
+    pub fn consume(&mut self, fd: Fd, count: usize) {
+        assert!(count <= self.peek(fd).len(), "consumes no more than was shown");
+        if let Backend::Uring(uring) = &mut self.backend
+            && count > 0
+        {
+            uring.consume(self.ledger.fds.at(fd), count);
+        }
+    }
+
+    /// Makes a descriptor that nyario has just opened its own: whoever reads it reads it through the driver, which
+    /// may therefore receive ahead. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
+    ///
+    /// # Errors
+    ///
+    /// When the backend cannot register it, the kernel's reason; it stays open.
+    pub fn own(&mut self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
+        self.disown(fd);
+        let record = self.ledger.fds.open(fd, Kind::Socket);
+        record.owned = true;
+        record.nonblocking = nonblocking;
+        match &mut self.backend {
+            // What is there already is reported as the first edge.
+            Backend::Epoll(epoll) => {
+                record.ready = ready::WRITE;
+                let registered = epoll.register(&mut self.ledger, fd);
+                registered.inspect_err(|_| self.ledger.fds.vacate(fd))
+            }
+            Backend::Uring(_) => Ok(()),
+        }
+    }
+
+    /// Whether bytes of the descriptor may be received before they are asked for.
+    pub fn owns(&mut self, fd: Fd) -> bool {
+        fd >= 0 && self.ledger.fds.slot(fd).owned
+    }
+
+    /// Ends what waits on a number whose file is gone, and forgets it.
+    fn disown(&mut self, fd: Fd) {
+        if self.ledger.fds.slot(fd).kind == Kind::Vacant {
+            return;
+        }
+        self.evict(fd, Reason::Closed);
+        // The kernel's operations hold the old file, not the number; they have to be gone before the record can
+        // serve another. That a descriptor was closed behind our back is rare enough for waiting here.
+        while self.ledger.fds.at(fd).in_flight != 0 {
+            self.look(Some(1_000_000));
+            self.absorb();
+        }
+        if let Backend::Uring(uring) = &mut self.backend {
+            uring.release(&mut self.ledger, fd);
+        }
+        self.ledger.fds.vacate(fd);
+    }
+
+    fn adopt(&mut self, fd: Fd) -> Result<(), Errno> {
+        let (_, fresh) = self.ledger.adopt(fd)?;
+        match &mut self.backend {
+            Backend::Epoll(epoll) if fresh => {
+                let registered = epoll.register(&mut self.ledger, fd);
+                registered.inspect_err(|_| self.ledger.fds.vacate(fd))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn close(&mut self, request: Request, waiter: u64) -> Submitted {
+        let fd = request.fd;
+        if fd < 0 {
+            return Submitted::Done(-libc::EBADF);
+        }
+        let record = self.ledger.fds.slot(fd);
+        if record.kind == Kind::Vacant {
+            return Submitted::Done(self.ledger.kernel.close(fd));
+        }
+        if record.closing {
+            return Submitted::Done(-libc::EBADF);
+        }
+        record.closing = true;
+        self.evict(fd, Reason::Closed);
+        if self.ledger.fds.at(fd).in_flight == 0 {
+            let result = self.ledger.kernel.close(fd);
+            self.ledger.fds.vacate(fd);
+            return Submitted::Done(result);
+        }
+        let id = self.ledger.slab.insert_id(request, waiter);
+        self.ledger.fds.at(fd).closer = id.index;
+        Submitted::Pending(id)
+    }
+
+    /// Ends everything on a descriptor; what the kernel holds ends with its completion.
+    fn evict(&mut self, fd: Fd, reason: Reason) {
+        match &mut self.backend {
+            Backend::Uring(uring) => {
+                self.ledger.evict(fd, reason, |ledger, index| uring.abort(ledger, index));
+                uring.release(&mut self.ledger, fd);
+            }
+            Backend::Epoll(_) => {
+                self.ledger.evict(fd, reason, |_, _| unreachable!("epoll lends nothing to the kernel"));
+            }
+        }
+    }
+
+    /// Ends an operation early: it completes with `-ECANCELED`, or with what it achieved before the cancel reached
+    /// it. An operation that has its result already keeps it.
+    pub fn cancel(&mut self, id: OpId) {
+        if let Some(index) = self.ledger.slab.find(id) {
+            self.interrupt(index, Reason::Cancelled);
+        }
+    }
+
+    fn interrupt(&mut self, index: Index, reason: Reason) {
+        let record = &mut self.ledger.slab[index];
+        if record.reason != Reason::None || record.request.code == Code::Close {
+            return;
+        }
+        match record.state {
+            State::Waiting => {
+                record.reason = reason;
+                self.ledger.finish(index, -libc::ECANCELED);
+            }
+            State::InFlight => {
+                record.reason = reason;
+                match &mut self.backend {
+                    Backend::Uring(uring) => uring.abort(&mut self.ledger, index),
+                    Backend::Epoll(_) => unreachable!("epoll lends nothing to the kernel"),
+                }
+            }
+            State::Done | State::Free => {}
+        }
+    }
+
+    /// Ends a [`Op::Park`] with that result, if it has not ended already.
+    pub fn complete(&mut self, id: OpId, result: i32) {
+        let Some(index) = self.ledger.slab.find(id) else { return };
+        let record = &self.ledger.slab[index];
+        if record.request.code == Code::Park && record.state == State::Waiting {
+            self.ledger.finish(index, result);
+        }
+    }
+
+    /// Looks at the kernel once: submits what is queued, waits for up to `limit` nanoseconds (`None`: as long as it
+    /// takes) or until a deadline, a completion or a wake-up, and passes deadlines. Does not wait while results are
+    /// at hand.
+    pub fn turn(&mut self, limit: Option<u64>) {
+        let mut limit = limit;
+        if !self.ledger.done.is_empty() || !self.early.is_empty() {
+            limit = Some(0);
+        } else if limit != Some(0)
+            && let Some(when) = self.ledger.timers.earliest()
+        {
+            let now = self.ledger.kernel.now();
+            let until = when.saturating_sub(now);
+            limit = Some(limit.map_or(until, |limit| limit.min(until)));
+        }
+        if limit != Some(0) && !self.waker.fall_asleep() {
+            limit = Some(0);
+        }
+        self.look(limit);
+        for (op, result) in self.waker.awaken() {
+            self.complete(op, result);
+        }
+        self.pass_deadlines();
+    }
+
+    fn look(&mut self, timeout: Option<u64>) {
+        let result = match &mut self.backend {
+            Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
+            Backend::Epoll(epoll) => epoll.wait(&mut self.ledger, timeout),
+        };
+        // A signal, a time-out and a kernel short of something are ordinary: the next turn looks again.
+        const ORDINARY: [i32; 5] = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
+        if let Err(error) = check(result)
+            && !ORDINARY.contains(&error.0)
+        {
+            panic!("the kernel refuses the loop its own descriptor: {error}");
+        }
+    }
+
+    fn pass_deadlines(&mut self) {
+        if self.ledger.timers.earliest().is_none() {
+            return;
+        }
+        self.ledger.now = self.ledger.kernel.now();
+        loop {
+            let Ledger { slab, timers, now, .. } = &mut self.ledger;
+            let Some(index) = timers.expire(slab, *now) else { return };
+            if slab[index].request.code == Code::Park {
+                self.ledger.finish(index, 0);
+            } else {
+                self.interrupt(index, Reason::Deadline);
+            }
+        }
+    }
+
+    /// The next completion, in the order in which the operations came to their ends.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "an iterator would borrow the driver that its items act on")]
+    pub fn next(&mut self) -> Option<Completion> {
+        loop {
+            if let Some(completion) = self.ledger.next_done() {
+                return Some(completion);
+            }
+            if !self.early.is_empty() {
+                return self.early.pop_front();
+            }
+            let harvest = match &mut self.backend {
+                Backend::Uring(uring) => uring.harvest(&mut self.ledger),
+                Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
+            };
+            match harvest {
+                Harvest::Idle => return None,
+                Harvest::Quiet => {}
+                Harvest::Complete(completion) => return Some(completion),
+            }
+        }
+    }
+
+    /// Works off the kernel's events without handing anything out.
+    fn absorb(&mut self) {
+        loop {
+            let harvest = match &mut self.backend {
+                Backend::Uring(uring) => uring.harvest(&mut self.ledger),
+                Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
+            };
+            match harvest {
+                Harvest::Idle => return,
+                Harvest::Quiet => {}
+                Harvest::Complete(completion) => self.early.push_back(completion),
+            }
+        }
+    }
+
+    /// Looks for descriptors that were closed without a word to us, at most `limit` at a time, and ends what waits
+    /// on them with `-EBADF`.
+    pub fn sweep(&mut self, limit: usize) {
+        if let Some(fd) = self.ledger.find_stale(limit) {
+            self.disown(fd);
+        }
+    }
+
+    /// Whether there are descriptors that only a sweep would find gone.
+    pub fn wants_sweeping(&self) -> bool {
+        self.ledger.fds.adopted > 0
+    }
+
+    /// Operations that were begun and whose completion has not been handed out.
+    pub fn pending(&self) -> usize {
+        self.ledger.slab.live()
+    }
+
+    /// What other threads and signal handlers wake this loop with.
+    pub fn waker(&self) -> Waker<K> {
+        self.waker.clone()
+    }
+
+    /// The kernel that this driver drives.
+    pub fn kernel(&self) -> &K {
+        &self.ledger.kernel
+    }
+}
+
+impl<K: Kernel> Drop for Driver<K> {
+    /// Cancels everything and waits until the kernel has let go of every buffer.
+    fn drop(&mut self) {
+        self.closed = true;
+        let unfinished: Vec<Index> = self.ledger.slab.unfinished().collect();
+        for index in unfinished {
+            self.interrupt(index, Reason::Cancelled);
+        }
+        for fd in 0..self.ledger.fds.len() as Fd {
+            if let Backend::Uring(uring) = &mut self.backend {
+                uring.release(&mut self.ledger, fd);
+            }
+        }
+        while (0..self.ledger.fds.len() as Fd).any(|fd| self.ledger.fds.at(fd).in_flight != 0) {
+            self.look(Some(10_000_000));
+            self.absorb();
+        }
+        debug_assert_eq!(self.ledger.slab.in_flight().count(), 0);
+        for connection in self.early.drain(..) {
+            self.ledger.kernel.close(connection.result);
+        }
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.shut(&self.ledger.kernel),
+            Backend::Epoll(epoll) => epoll.shut(&self.ledger.kernel),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The records of all operations under way, in one growing array.
+
+use super::list::{Index, Link, Links, NONE};
+use super::op::{OpId, Reason, Record, Request, State};
+
+/// Records are reused last-in-first-out (the warmest first), and each reuse changes the generation, so that a late
+/// completion or a stale [`OpId`] meets nothing.
+pub(super) struct Slab {
+    records: Vec<Record>,
+    free: Index,
+    live: usize,
+}
+
+impl Slab {
+    pub(super) fn new() -> Slab {
+        Slab { records: Vec::with_capacity(64), free: NONE, live: 0 }
+    }
+
+    /// Operations that have not been handed out yet.
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn insert(&mut self, request: Request, waiter: u64) -> Index {
+        self.live += 1;
+        let index = self.free;
+        if index == NONE {
+            let index = Index::try_from(self.records.len()).ok().filter(|&i| i != NONE);
+            self.records.push(Record {
+                request,
+                waiter,
+                link: Link::UNLINKED,
+                generation: 1,
+                timer: NONE,
+                result: 0,
+                state: State::Waiting,
+                reason: Reason::None,
+                polling: false,
+            });
+            return index.expect("fewer than 2^32 - 1 operations are under way");
+        }
+        let record = &mut self.records[index as usize];
+        debug_assert!(record.state == State::Free);
+        self.free = record.link.next;
+        record.request = request;
+        record.waiter = waiter;
+        record.link = Link::UNLINKED;
+        record.state = State::Waiting;
+        record.reason = Reason::None;
+        record.polling = false;
+        index
+    }
+
+    /// Like [`insert`](Self::insert), naming the operation.
+    pub(super) fn insert_id(&mut self, request: Request, waiter: u64) -> OpId {
+        let index = self.insert(request, waiter);
+        self.id(index)
+    }
+
+    pub(super) fn remove(&mut self, index: Index) {
+        let free = self.free;
+        let record = &mut self[index];
+        debug_assert!(record.state == State::Done && record.timer == NONE);
+        record.state = State::Free;
+        // Zero is skipped: it belongs to `OpId::NONE`.
+        record.generation = (record.generation + 1) & GENERATION_MASK;
+        record.generation = record.generation.max(1);
+        record.link.next = free;
+        self.free = index;
+        self.live -= 1;
+    }
+
+    pub(super) fn id(&self, index: Index) -> OpId {
+        OpId { index, generation: self[index].generation }
+    }
+
+    /// The record that `id` names, if it still serves that operation.
+    pub(super) fn find(&self, id: OpId) -> Option<Index> {
+        let record = self.records.get(id.index as usize)?;
+        (record.generation == id.generation && record.state != State::Free).then_some(id.index)
+    }
+
+    /// The indices of all records that the kernel holds.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = Index> + '_ {
+        (0..self.records.len() as Index).filter(|&index| self[index].state == State::InFlight)
+    }
+
+    /// The indices of all records whose operation has no result yet.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = Index> + '_ {
+        (0..self.records.len() as Index).filter(|&index| matches!(self[index].state, State::InFlight | State::Waiting))
+    }
+}
+
+/// A generation shares a word with an index and a tag in io_uring's `user_data`.
+pub(super) const GENERATION_MASK: u32 = (1 << 28) - 1;
+
+impl std::ops::Index<Index> for Slab {
+    type Output = Record;
+    fn index(&self, index: Index) -> &Record {
+        &self.records[index as usize]
+    }
+}
+
+impl std::ops::IndexMut<Index> for Slab {
+    fn index_mut(&mut self, index: Index) -> &mut Record {
+        &mut self.records[index as usize]
+    }
+}
+
+impl Links for Slab {
+    fn link(&mut self, index: Index) -> &mut Link {
+        &mut self[index].link
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::op::Op;
+    use super::*;
+
+    fn insert(slab: &mut Slab) -> Index {
+        slab.insert(Request::new(Op::Park), 0)
+    }
+
+    fn remove(slab: &mut Slab, index: Index) {
+        slab[index].state = State::Done;
+        slab.remove(index);
+    }
+
+    #[test]
+    fn a_stale_id_meets_nothing() {
+        let mut slab = Slab::new();
+        let index = insert(&mut slab);
+        let id = slab.id(index);
+        assert_eq!(slab.find(id), Some(index));
+        remove(&mut slab, index);
+        assert_eq!(slab.find(id), None);
+        assert_eq!(insert(&mut slab), index, "the warmest record is reused first");
+        assert_eq!(slab.find(id), None);
+        assert_eq!(slab.find(OpId::NONE), None);
+    }
+
+    #[test]
+    fn the_generation_wraps_past_zero() {
+        let mut slab = Slab::new();
+        let index = insert(&mut slab);
+        slab[index].generation = GENERATION_MASK;
+        remove(&mut slab, index);
+        insert(&mut slab);
+        assert_eq!(slab.id(index).generation, 1);
+    }
+}

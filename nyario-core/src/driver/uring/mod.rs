@@ -1,0 +1,353 @@
+//! The io_uring backend: one enter per turn submits and waits; what is likely to succeed is tried before it is
+//! submitted; a connection of our own receives into provided buffers without being asked again (`receive`).
+
+mod buffers;
+mod receive;
+mod ring;
+
+use super::attempt::{attempt, connect_now};
+use super::fds::{Kind, Multishot, ready};
+use super::ledger::Ledger;
+use super::list::{Index, NONE};
+use super::op::{Code, Completion, Reason, Request, Side, State, Submitted};
+use super::{Config, Harvest};
+use crate::sys::abi::{Cqe, Sqe, uring as abi};
+use crate::sys::{Errno, Fd, Kernel};
+use buffers::Buffers;
+use ring::Ring;
+
+/// Everything that is submitted; a kernel that lacks one of them is not served by this backend.
+const OPCODES: [u8; 10] = [
+    abi::OP_READV,
+    abi::OP_WRITEV,
+    abi::OP_POLL_ADD,
+    abi::OP_ACCEPT,
+    abi::OP_ASYNC_CANCEL,
+    abi::OP_CONNECT,
+    abi::OP_READ,
+    abi::OP_WRITE,
+    abi::OP_SEND,
+    abi::OP_RECV,
+];
+
+pub(super) struct Uring {
+    ring: Ring,
+    /// None where the kernel cannot have them; receives then go into the callers' own buffers.
+    buffers: Option<Buffers>,
+    /// What the kernel turned out to know; each is given up at its first refusal.
+    multishot_receive: bool,
+    multishot_accept: bool,
+    wake: Fd,
+    /// Where the kernel puts the waker's count. Boxed: the kernel holds its address while the backend may move.
+    wake_count: Box<u64>,
+    wake_armed: bool,
+}
+
+/// What a completion belongs to, told by the top bits of its `user_data`.
+mod tag {
+    pub(super) const OPERATION: u64 = 0;
+    pub(super) const RECEIVE: u64 = 1;
+    pub(super) const WAKE: u64 = 2;
+    pub(super) const CANCEL: u64 = 3;
+    pub(super) const SHIFT: u32 = 60;
+}
+
+/// `user_data`: tag, generation (28 bits), and the place of the record or the descriptor.
+fn user_data(tag: u64, generation: u32, place: u32) -> u64 {
+    tag << tag::SHIFT | u64::from(generation) << 32 | u64::from(place)
+}
+
+impl Uring {
+    pub(super) fn new<K: Kernel>(kernel: &K, wake: Fd, config: &Config) -> Result<Uring, Errno> {
+        let mut ring = Ring::new(kernel, config.submissions, config.completions)?;
+        if let Err(error) = ring::probe(kernel, ring.fd(), &OPCODES) {
+            ring.shut(kernel);
+            return Err(error);
+        }
+        let buffers = Buffers::new(kernel, ring.fd(), config.buffers, config.buffer_size).ok();
+        Ok(Uring {
+            multishot_receive: buffers.is_some(),
+            multishot_accept: true,
+            ring,
+            buffers,
+            wake,
+            wake_count: Box::new(0),
+            wake_armed: false,
+        })
+    }
+
+    pub(super) fn shut<K: Kernel>(&mut self, kernel: &K) {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.free(kernel, self.ring.fd());
+        }
+        self.ring.shut(kernel);
+    }
+
+    pub(super) fn descriptor(&self) -> Fd {
+        self.ring.fd()
+    }
+
+    pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
+        let fd = request.fd;
+        let side = request.code.side();
+        if let Some(result) = self.try_now(ledger, &request) {
+            return Submitted::Done(result);
+        }
+        let index = ledger.enqueue(request, waiter);
+        match side {
+            Side::Poll if ledger.fds.at(fd).multishot.is_off() => self.launch(ledger, index),
+            Side::Poll => self.stop_multishot(ledger, fd),
+            Side::Read => self.advance_reads(ledger, fd),
+            Side::Write => self.advance_writes(ledger, fd),
+        }
+        ledger.pending(index)
+    }
+
+    /// Carries the operation out if nobody is before it and it may well succeed.
+    pub(super) fn try_now<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
+        let record = ledger.fds.at(request.fd);
+        match request.code.side() {
+            Side::Read if !record.read.is_empty() => None,
+            Side::Write if !record.write.is_empty() => None,
+            _ => match request.code {
+                Code::Read | Code::Readv | Code::Recv | Code::AtHand => self.take(ledger, request),
+                // A socket that was full says so at once, and then the ring waits for it. A file may block.
+                Code::Write | Code::Writev | Code::Send if record.kind != Kind::File => {
+                    // SAFETY: whoever submitted lends the buffers until the operation completes.
+                    let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
+                    (result != -libc::EAGAIN).then_some(result)
+                }
+                Code::Poll => match Self::held_events(record, request.events) {
+                    0 => None,
+                    held => Some(held as i32),
+                },
+                // A unix socket connects at once or not at all: its full backlog has no event to wait for.
+                // SAFETY: as above; the address is at least a family.
+                Code::Connect if unsafe { *request.ptr.cast::<libc::sa_family_t>() } == libc::AF_UNIX as u16 => {
+                    // SAFETY: as above.
+                    Some(unsafe { connect_now(&ledger.kernel, record.nonblocking, request) })
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// Launches the first write that waits, if none is under way.
+    fn advance_writes<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+        let index = ledger.fds.at(fd).write.first();
+        if index != NONE && ledger.slab[index].state == State::Waiting {
+            self.launch(ledger, index);
+        }
+    }
+
+    /// Hands an operation to the kernel.
+    fn launch<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index) {
+        let Request { ptr, len, fd, events, code } = ledger.slab[index].request;
+        let message = (libc::MSG_NOSIGNAL) as u32;
+        let transfer = |opcode, ioprio, op_flags| Sqe {
+            opcode,
+            ioprio,
+            fd,
+            addr: ptr as u64,
+            len: len as u32,
+            op_flags,
+            ..Sqe::default()
+        };
+        let poll = |events| Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags: events, ..Sqe::default() };
+        let socket = ledger.fds.at(fd).kind == Kind::Socket;
+        // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
+        let first = abi::RECVSEND_POLL_FIRST;
+        let mut sqe = match code {
+            _ if ledger.slab[index].polling => poll(match code.side() {
+                Side::Write => libc::POLLOUT as u32,
+                _ => libc::POLLIN as u32,
+            }),
+            Code::Recv => transfer(abi::OP_RECV, first, 0),
+            Code::Read if socket => transfer(abi::OP_RECV, first, 0),
+            Code::Send => transfer(abi::OP_SEND, first, message),
+            Code::Write if socket => transfer(abi::OP_SEND, first, message),
+            Code::Read => Sqe { off: u64::MAX, ..transfer(abi::OP_READ, 0, 0) },
+            Code::Write => Sqe { off: u64::MAX, ..transfer(abi::OP_WRITE, 0, 0) },
+            Code::Readv => Sqe { off: u64::MAX, ..transfer(abi::OP_READV, 0, 0) },
+            Code::Writev => Sqe { off: u64::MAX, ..transfer(abi::OP_WRITEV, 0, 0) },
+            Code::AtHand => poll(libc::POLLIN as u32),
+            Code::Poll => poll(events),
+            Code::Accept => self.accept(fd, 0),
+            Code::AcceptMulti if self.multishot_accept => self.accept(fd, abi::ACCEPT_MULTISHOT),
+            Code::AcceptMulti => self.accept(fd, 0),
+            Code::Connect => Sqe { opcode: abi::OP_CONNECT, fd, addr: ptr as u64, off: len as u64, ..Sqe::default() },
+            Code::Close | Code::Park => unreachable!("the kernel has no part in it"),
+        };
+        sqe.user_data = user_data(tag::OPERATION, ledger.slab[index].generation, index);
+        ledger.take_off(index);
+        self.ring.push(&ledger.kernel, sqe);
+    }
+
+    fn accept(&self, fd: Fd, ioprio: u16) -> Sqe {
+        Sqe { opcode: abi::OP_ACCEPT, ioprio, fd, op_flags: libc::SOCK_CLOEXEC as u32, ..Sqe::default() }
+    }
+
+    /// Asks the kernel to let go of an operation; its own completion says when it has.
+    pub(super) fn abort<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index) {
+        let target = user_data(tag::OPERATION, ledger.slab[index].generation, index);
+        self.cancel(&ledger.kernel, target);
+    }
+
+    fn cancel<K: Kernel>(&mut self, kernel: &K, target: u64) {
+        let user_data = user_data(tag::CANCEL, 0, 0);
+        let sqe = Sqe { opcode: abi::OP_ASYNC_CANCEL, fd: -1, addr: target, user_data, ..Sqe::default() };
+        self.ring.push(kernel, sqe);
+    }
+
+    /// Makes the kernel let go of what it holds of the descriptor besides operations.
+    pub(super) fn release<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+        self.stop_multishot(ledger, fd);
+        if let Some(buffers) = &mut self.buffers {
+            buffers.discard(ledger.fds.at(fd));
+        }
+    }
+
+    /// Submits what is queued and looks at the kernel, waiting up to `timeout` nanoseconds.
+    pub(super) fn wait<K: Kernel>(&mut self, ledger: &mut Ledger<K>, timeout: Option<u64>) -> i32 {
+        if !self.wake_armed {
+            self.arm_wake(&ledger.kernel);
+        }
+        if let Some(buffers) = &mut self.buffers {
+            buffers.offer();
+        }
+        let idle = self.ring.unsubmitted() == 0 && !self.ring.has_overflow();
+        if self.ring.has_completions() || timeout == Some(0) {
+            if idle && !self.ring.must_enter() {
+                return 0;
+            }
+            return self.ring.enter(&ledger.kernel, Some(0));
+        }
+        self.ring.enter(&ledger.kernel, timeout)
+    }
+
+    fn arm_wake<K: Kernel>(&mut self, kernel: &K) {
+        self.wake_armed = true;
+        let addr = (&raw mut *self.wake_count) as u64;
+        let user_data = user_data(tag::WAKE, 0, 0);
+        self.ring.push(kernel, Sqe { opcode: abi::OP_READ, fd: self.wake, addr, len: 8, user_data, ..Sqe::default() });
+    }
+
+    /// Works off one completion.
+    pub(super) fn harvest<K: Kernel>(&mut self, ledger: &mut Ledger<K>) -> Harvest {
+        let Some(cqe) = self.ring.pop() else { return Harvest::Idle };
+        let place = cqe.user_data as u32;
+        let generation = (cqe.user_data >> 32) as u32 & super::slab::GENERATION_MASK;
+        match cqe.user_data >> tag::SHIFT {
+            tag::OPERATION => {
+                debug_assert!(ledger.slab[place].generation == generation, "a record outlives its operation");
+                return self.complete(ledger, place, cqe);
+            }
+            tag::RECEIVE => self.received(ledger, place as Fd, generation, cqe),
+            tag::WAKE => self.wake_armed = false,
+            // How a cancel went says nothing about its target, whose own completion does.
+            _ => {}
+        }
+        Harvest::Quiet
+    }
+
+    fn complete<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Harvest {
+        let record = &ledger.slab[index];
+        let (code, fd, waiter) = (record.request.code, record.request.fd, record.waiter);
+        if code == Code::AcceptMulti && cqe.res >= 0 && cqe.flags & abi::CQE_F_MORE != 0 {
+            return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });
+        }
+        ledger.land(index);
+        let harvest = match self.verdict(ledger, index, cqe) {
+            Verdict::Finish(result) => {
+                ledger.finish(index, result);
+                Harvest::Quiet
+            }
+            Verdict::Again => {
+                self.launch(ledger, index);
+                return Harvest::Quiet;
+            }
+            Verdict::Yield(result) => {
+                self.launch(ledger, index);
+                return Harvest::Complete(Completion { waiter, result, more: true });
+            }
+        };
+        if ledger.fds.at(fd).closing {
+            ledger.settle_close(fd);
+        } else {
+            match code.side() {
+                Side::Read => self.advance_reads(ledger, fd),
+                Side::Write => self.advance_writes(ledger, fd),
+                Side::Poll => {}
+            }
+        }
+        harvest
+    }
+
+    /// What is to be made of the completion of an operation that the kernel has let go.
+    fn verdict<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Verdict {
+        let record = &mut ledger.slab[index];
+        let request = record.request;
+        let (cancelled, polled) = (record.reason != Reason::None, record.polling);
+        record.polling = false;
+        let known = ledger.fds.at(request.fd);
+        if polled && cqe.res >= 0 {
+            // The readiness that was waited for; the transfer is made here.
+            // SAFETY: the operation has not completed, so its buffers are still lent.
+            let result = unsafe { attempt(&ledger.kernel, known.kind, known.nonblocking, &request) };
+            if result == -libc::EAGAIN && !cancelled {
+                ledger.slab[index].polling = true;
+                return Verdict::Again;
+            }
+            return Verdict::Finish(if result == -libc::EAGAIN { -libc::ECANCELED } else { result });
+        }
+        match (request.code, cqe.res) {
+            (Code::AcceptMulti, fd) if fd >= 0 && !cancelled => Verdict::Yield(fd),
+            (Code::AcceptMulti, fd) if fd >= 0 => {
+                // It came after the end was asked for, and nobody is left to take it.
+                ledger.kernel.close(fd);
+                Verdict::Finish(-libc::ECANCELED)
+            }
+            (Code::AcceptMulti, gone) if gone == -libc::ECONNABORTED && !cancelled => Verdict::Again,
+            (Code::AcceptMulti, unknown) if unknown == -libc::EINVAL && self.multishot_accept && !cancelled => {
+                // Before 5.19 there is no multishot accept; a real misuse says EINVAL again.
+                self.multishot_accept = false;
+                Verdict::Again
+            }
+            (Code::AtHand, events) if events >= 0 => {
+                known.ready |= ready::READ;
+                Verdict::Finish(1)
+            }
+            (Code::Poll, events) => {
+                if events > 0 && events as u32 & super::READ_EVENTS != 0 {
+                    known.ready |= ready::READ;
+                }
+                Verdict::Finish(events)
+            }
+            (code, again) if again == -libc::EAGAIN && !cancelled && code != Code::Connect => {
+                // Some files refuse instead of waiting (O_NONBLOCK before 5.16, character devices).
+                ledger.slab[index].polling = true;
+                Verdict::Again
+            }
+            (Code::Read | Code::Recv, count) if count >= 0 => {
+                self.learn(known, &request, cqe);
+                Verdict::Finish(count)
+            }
+            (_, result) => Verdict::Finish(result),
+        }
+    }
+}
+
+enum Verdict {
+    /// It is over.
+    Finish(i32),
+    /// It goes to the kernel once more.
+    Again,
+    /// One result of many; it goes to the kernel once more.
+    Yield(i32),
+}
+
+impl Multishot {
+    fn is_off(self) -> bool {
+        self == Multishot::Off
+    }
+}

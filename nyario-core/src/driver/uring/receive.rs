@@ -1,0 +1,240 @@
+//! Reading on io_uring: which of three ways a connection's bytes take.
+//!
+//! ```text
+//!           bytes in provided buffers --> copied out at once
+//!          /
+//!   read --- known to be readable -----> recv, without waiting
+//!          \
+//!           neither: wait, and let the kernel receive
+//!              ours, and not greedy ---> multishot, into provided buffers (armed once, serves many reads)
+//!              anything else ----------> single-shot, into the reader's own buffer
+//! ```
+//!
+//! A multishot receive that outruns its reader is stopped after [`QUEUE_MAX`] buffers, so one connection cannot take
+//! them all; it then reads directly for a while, which suits bulk data anyhow, as nothing is copied.
+
+use super::{Uring, tag, user_data};
+use crate::driver::attempt::attempt;
+use crate::driver::fds::{FdRecord, Kind, Multishot, NO_BUFFER, ready};
+use crate::driver::ledger::Ledger;
+use crate::driver::list::NONE;
+use crate::driver::op::{Code, Request, State};
+use crate::sys::abi::{Cqe, Sqe, uring as abi};
+use crate::sys::{Fd, Kernel};
+
+/// How many filled buffers one connection may hold before its receive is stopped.
+const QUEUE_MAX: u16 = 16;
+
+/// How many reads go directly before provided buffers are tried again.
+const DIRECT_READS: u8 = 64;
+
+/// What [`FdRecord::ended`] holds after the end of a stream.
+const END: i32 = 1;
+
+impl Uring {
+    /// Reads without waiting, if there is reason to believe that it will succeed. Nobody may be waiting before it.
+    pub(super) fn take<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
+        let record = ledger.fds.at(request.fd);
+        if record.first_buffer != NO_BUFFER {
+            return Some(self.copy_out(record, request));
+        }
+        match record.ended {
+            0 => {}
+            END => return Some(0),
+            error => {
+                record.ended = END;
+                return Some(error);
+            }
+        }
+        if !record.multishot.is_off() || record.ready & ready::READ == 0 {
+            return None;
+        }
+        if record.kind == Kind::File && request.code != Code::AtHand {
+            // A file is always ready, but its read may have to go to the disk: the ring's business.
+            return None;
+        }
+        // SAFETY: whoever submitted lends the buffers until the operation completes.
+        let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
+        let counted = matches!(request.code, Code::Read | Code::Recv) && record.kind == Kind::Socket;
+        // A short read has drained a socket.
+        if result == -libc::EAGAIN || (counted && result > 0 && (result as usize) < request.len) {
+            record.ready &= !ready::READ;
+        }
+        (result != -libc::EAGAIN).then_some(result)
+    }
+
+    /// Fills the reader's buffers from the connection's provided ones.
+    fn copy_out(&mut self, record: &mut FdRecord, request: &Request) -> i32 {
+        let buffers = self.buffers.as_mut().expect("a connection that holds buffers");
+        let mut copy = |target: *mut u8, room: usize| {
+            let mut copied = 0;
+            while copied < room && record.first_buffer != NO_BUFFER {
+                let front = buffers.front(record);
+                let count = front.len().min(room - copied);
+                // SAFETY: the reader lends `room` bytes from `target`, and provided buffers are nobody else's memory.
+                unsafe { std::ptr::copy_nonoverlapping(front.as_ptr(), target.add(copied), count) };
+                buffers.consume(record, count);
+                copied += count;
+            }
+            copied
+        };
+        let copied = match request.code {
+            Code::AtHand => return buffers.front(record).len() as i32,
+            Code::Readv => {
+                // SAFETY: the reader lends the vector of `len` entries and what it points to.
+                let iov = unsafe { std::slice::from_raw_parts(request.ptr.cast::<libc::iovec>(), request.len) };
+                iov.iter().map(|part| copy(part.iov_base.cast(), part.iov_len)).sum()
+            }
+            _ => copy(request.ptr, request.len),
+        };
+        copied as i32
+    }
+
+    /// What lies received and unread, without using it up.
+    pub(in crate::driver) fn peek(&self, record: &FdRecord) -> &[u8] {
+        self.buffers.as_ref().map_or(&[], |buffers| buffers.front(record))
+    }
+
+    /// Uses up what [`peek`](Self::peek) showed.
+    pub(in crate::driver) fn consume(&mut self, record: &mut FdRecord, count: usize) {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.consume(record, count);
+        }
+    }
+
+    /// Serves the waiting readers as far as there is something for them, then makes sure that more will come.
+    pub(super) fn advance_reads<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+        loop {
+            let record = ledger.fds.at(fd);
+            let index = record.read.first();
+            if index == NONE || ledger.slab[index].state != State::Waiting {
+                return;
+            }
+            let request = ledger.slab[index].request;
+            if matches!(request.code, Code::Accept | Code::AcceptMulti) {
+                return self.launch(ledger, index);
+            }
+            if let Some(result) = self.take(ledger, &request) {
+                ledger.finish(index, result);
+                continue;
+            }
+            let record = ledger.fds.at(fd);
+            if !record.multishot.is_off() {
+                return;
+            }
+            // Whoever polls wants to see the bytes in the kernel, so none are received ahead meanwhile.
+            if self.multishot_receive && record.owned && record.direct == 0 && record.poll.is_empty() {
+                return self.arm_multishot(ledger, fd);
+            }
+            return self.launch(ledger, index);
+        }
+    }
+
+    fn arm_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+        let record = ledger.fds.at(fd);
+        record.multishot = Multishot::Armed;
+        record.in_flight += 1;
+        let sqe = Sqe {
+            opcode: abi::OP_RECV,
+            flags: abi::SQE_BUFFER_SELECT,
+            // Nothing was there a moment ago, so the first try is spared.
+            ioprio: abi::RECV_MULTISHOT | abi::RECVSEND_POLL_FIRST,
+            fd,
+            buf_group: super::buffers::GROUP,
+            user_data: user_data(tag::RECEIVE, record.generation, fd as u32),
+            ..Sqe::default()
+        };
+        self.ring.push(&ledger.kernel, sqe);
+    }
+
+    /// The poll bits that hold because of what was received ahead.
+    pub(super) fn held_events(record: &FdRecord, events: u32) -> u32 {
+        let readable = record.first_buffer != NO_BUFFER || record.ended != 0;
+        if readable { events & (libc::POLLIN | libc::POLLRDNORM) as u32 } else { 0 }
+    }
+
+    /// Sees to the polls that waited for a multishot receive to get out of their way.
+    fn advance_polls<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+        let mut index = ledger.fds.at(fd).poll.first();
+        while index != NONE {
+            let next = ledger.slab[index].link.next;
+            if ledger.slab[index].state == State::Waiting {
+                let held = Self::held_events(ledger.fds.at(fd), ledger.slab[index].request.events);
+                if held != 0 {
+                    ledger.finish(index, held as i32);
+                } else if ledger.fds.at(fd).multishot.is_off() {
+                    self.launch(ledger, index);
+                }
+            }
+            index = next;
+        }
+    }
+
+    pub(super) fn stop_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+        let record = ledger.fds.at(fd);
+        if record.multishot == Multishot::Armed {
+            record.multishot = Multishot::Stopping;
+            let target = user_data(tag::RECEIVE, record.generation, fd as u32);
+            self.cancel(&ledger.kernel, target);
+        }
+    }
+
+    /// Works off one completion of a multishot receive.
+    pub(super) fn received<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, generation: u32, cqe: Cqe) {
+        let record = ledger.fds.at(fd);
+        // The receive counts as in flight, and while it does the number cannot begin another life.
+        assert!(record.generation == generation && !record.multishot.is_off(), "a descriptor outlives its receive");
+        let buffers = self.buffers.as_mut().expect("multishot receives have buffers");
+        if cqe.flags & abi::CQE_F_BUFFER != 0 {
+            let id = (cqe.flags >> abi::CQE_BUFFER_SHIFT) as u16;
+            if cqe.res > 0 && !record.closing {
+                buffers.attach(record, id, cqe.res as u32);
+            } else {
+                buffers.give_back(id);
+            }
+        }
+        if cqe.flags & abi::CQE_F_MORE == 0 {
+            record.multishot = Multishot::Off;
+            record.in_flight -= 1;
+            match cqe.res {
+                0 => record.ended = END,
+                // Ended for reasons of its own, or because it was asked to: whether more is there, a try will show.
+                count if count > 0 => record.ready |= ready::READ,
+                cut if cut == -libc::ECANCELED => record.ready |= ready::READ,
+                dry if dry == -libc::ENOBUFS => {
+                    buffers.widen();
+                    record.ready |= ready::READ;
+                }
+                unknown if unknown == -libc::EINVAL => {
+                    // Before 6.0 there is no multishot receive; a socket that is misused says EINVAL to a try as well.
+                    self.multishot_receive = false;
+                    record.ready |= ready::READ;
+                }
+                error => record.ended = error,
+            }
+        }
+        if record.closing {
+            return ledger.settle_close(fd);
+        }
+        self.advance_reads(ledger, fd);
+        self.advance_polls(ledger, fd);
+        let record = ledger.fds.at(fd);
+        if record.buffers >= QUEUE_MAX && record.multishot == Multishot::Armed {
+            record.direct = DIRECT_READS;
+            self.stop_multishot(ledger, fd);
+        }
+    }
+
+    /// Learns from a single-shot receive what the next read should expect.
+    pub(super) fn learn(&self, record: &mut FdRecord, request: &Request, cqe: Cqe) {
+        if cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0 || cqe.res as usize == request.len {
+            record.ready |= ready::READ;
+        } else if record.kind == Kind::Socket {
+            record.ready &= !ready::READ;
+        }
+        let small = self.buffers.as_ref().is_some_and(|buffers| (cqe.res as u32) < buffers.size());
+        if small {
+            record.direct = record.direct.saturating_sub(1);
+        }
+    }
+}

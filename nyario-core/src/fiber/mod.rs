@@ -1,0 +1,24 @@
+//! Native fibers, and the loop that drives them.
+//!
+//! ```text
+//!                      +------------------- Loop::run ---------------------+
+//!   spawn, yield --->  | ready round:  resume each that is ready by now    |
+//!                      | deliver:      Event -> resume, or start a handler | <---- completions
+//!                      | turn:         one look at the kernel              | ----> submissions
+//!                      +---------------------------------------------------+
+//!   a fiber:  read(fd) -> submit -> done at once?  go on
+//!                                -> pending?       suspend to the loop; resumed with the result
+//! ```
+//!
+//! A fiber is a stack with its control block at the top. It never moves to another thread and is never unwound from
+//! outside: cancelling makes what it waits for fail, and the code on it ends in its own time. While the kernel holds
+//! one of its buffers it stays parked, so a buffer on its stack is as good as any.
+
+mod blocking;
+mod control;
+mod scheduler;
+mod stack;
+mod table;
+
+pub use scheduler::{Loop, Options};
+pub use table::FiberId;

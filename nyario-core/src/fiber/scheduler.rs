@@ -1,0 +1,552 @@
+//! The loop of native fibers.
+
+use super::blocking;
+use super::control::Fiber;
+use super::stack::StackPool;
+use super::table::{FiberId, FiberTable, Outcome};
+use crate::conn::{ConnId, Kind};
+use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
+use crate::runtime::{Event, NOBODY, Runtime, Start, Stopper};
+use crate::sys::{Errno, Fd, Kernel, Linux, check};
+use std::cell::{Cell, UnsafeCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+/// The kernel is looked at after so many switches, however many fibers are ready.
+const SWITCHES_PER_TURN: u32 = 256;
+
+/// How often a fiber that is asked to end at the close of a loop may begin to wait again. Nothing can end code that
+/// ignores so many refusals; its stack is then left alone.
+const REFUSALS: u32 = 1000;
+
+/// How a fiber is spawned.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Options {
+    /// Nobody will join it; its outcome is dropped.
+    pub detached: bool,
+}
+
+/// What serves a connection: called on a fiber of its own with the connection's descriptor.
+type Handler = Rc<dyn Fn(Fd)>;
+
+struct Inner<K: Kernel> {
+    runtime: Runtime<K>,
+    fibers: FiberTable,
+    stacks: StackPool<K>,
+    handlers: Vec<Handler>,
+    ready: ReadyQueue,
+}
+
+/// A loop and its fibers. It stays on the thread that made it.
+pub struct Loop<K: Kernel = Linux> {
+    inner: UnsafeCell<Inner<K>>,
+    /// The fiber that runs, or null in the loop itself.
+    current: Cell<*mut Fiber>,
+    running: Cell<bool>,
+    /// The loop is ending: whatever would wait is refused.
+    ending: Cell<bool>,
+    kernel: K,
+}
+
+impl<K: Kernel> Loop<K> {
+    /// A loop over that kernel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::new`].
+    pub fn new(kernel: K, config: &Config) -> Result<Loop<K>, Errno> {
+        let driver = Driver::new(kernel.clone(), config)?;
+        let inner = Inner {
+            runtime: Runtime::new(driver),
+            fibers: FiberTable::new(),
+            stacks: StackPool::new(kernel.clone()),
+            handlers: Vec::new(),
+            ready: ReadyQueue::EMPTY,
+        };
+        Ok(Loop {
+            inner: UnsafeCell::new(inner),
+            current: Cell::new(std::ptr::null_mut()),
+            running: Cell::new(false),
+            ending: Cell::new(false),
+            kernel,
+        })
+    }
+
+    /// Works on the loop's state. Nothing that is called within may switch fibers or run foreign code: that is what
+    /// makes the borrow exclusive.
+    #[inline]
+    fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
+        // SAFETY: the loop is not Sync, `work` is one of this file's closures, and none of them switches, calls back
+        // into the loop, or runs code that could.
+        work(unsafe { &mut *self.inner.get() })
+    }
+
+    /// Runs `code` on a new fiber, from the next round on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` when there is no room for a stack; `ECANCELED` when the loop is ending.
+    pub fn spawn(&self, options: Options, code: impl FnOnce() -> u64 + 'static) -> Result<FiberId, Errno> {
+        if self.ending.get() {
+            return Err(Errno(libc::ECANCELED));
+        }
+        let fiber = self.create(options.detached, None, code)?;
+        self.with(|inner| inner.ready.push(fiber));
+        // SAFETY: the fiber is new, and nothing has ended it.
+        Ok(unsafe { (*fiber).id })
+    }
+
+    fn create(
+        &self,
+        detached: bool,
+        conn: Option<ConnId>,
+        code: impl FnOnce() -> u64 + 'static,
+    ) -> Result<*mut Fiber, Errno> {
+        self.with(|inner| {
+            let slot = inner.stacks.take()?;
+            // A panic ends the fiber and not the loop; the panic hook has told of it by then.
+            let guarded = move || catch_unwind(AssertUnwindSafe(code)).map_or((0, false), |value| (value, true));
+            let fiber = Fiber::create(slot, conn, guarded);
+            let id = inner.fibers.insert(fiber, detached);
+            // SAFETY: the control block was just laid out.
+            unsafe { (*fiber).id = id };
+            Ok(fiber)
+        })
+    }
+
+    /// Registers a listening socket: each of its connections runs `handler` on a fiber of its own, and ends with it.
+    /// See [`Runtime::register`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::register`].
+    pub fn register(&self, fd: Fd, start: Start, handler: impl Fn(Fd) + 'static) -> Result<(), Errno> {
+        let handler: Handler = Rc::new(handler);
+        self.with(|inner| {
+            inner.runtime.register(fd, inner.handlers.len() as u64, start)?;
+            inner.handlers.push(handler);
+            Ok(())
+        })
+    }
+
+    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber has ended. Then servers are
+    /// closed, the remaining fibers are cancelled and waited for, and connections are closed.
+    ///
+    /// # Errors
+    ///
+    /// `EDEADLK` when the loop runs already.
+    pub fn run(&self) -> Result<(), Errno> {
+        if self.running.replace(true) {
+            return Err(Errno(libc::EDEADLK));
+        }
+        while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
+            self.step();
+        }
+        self.end();
+        self.with(|inner| inner.runtime.rearm());
+        self.running.set(false);
+        Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        self.with(|inner| inner.fibers.live() > 0 || inner.runtime.serving() > 0)
+    }
+
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel. Each of the first two
+    /// has a bound of its own, so neither starves the other or the kernel.
+    fn step(&self) {
+        let mut ran = 0;
+        while ran < SWITCHES_PER_TURN {
+            let round = self.with(|inner| inner.ready.take());
+            if round.is_empty() {
+                break;
+            }
+            ran += self.run_round(round);
+        }
+        let mut delivered = 0;
+        while delivered < SWITCHES_PER_TURN
+            && let Some(event) = self.with(|inner| inner.runtime.next())
+        {
+            delivered += 1;
+            match event {
+                Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
+                Event::Start { conn, handler } => self.start(conn, handler),
+            }
+        }
+        self.with(|inner| {
+            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN;
+            if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
+                inner.stacks.trim();
+            }
+        });
+    }
+
+    /// Runs those that were ready when the round began; whoever becomes ready meanwhile waits for the next.
+    fn run_round(&self, mut round: ReadyQueue) -> u32 {
+        let mut switches = 0;
+        while let Some(fiber) = round.pop() {
+            switches += 1;
+            self.switch(fiber, 0);
+        }
+        switches
+    }
+
+    fn start(&self, conn: ConnId, handler: u64) {
+        let handler = self.with(|inner| inner.handlers[handler as usize].clone());
+        let code = move || {
+            handler(conn.fd());
+            0
+        };
+        match self.create(true, Some(conn), code) {
+            Ok(fiber) => self.switch(fiber, 0),
+            Err(error) => {
+                eprintln!("nyario: a connection is dropped: {error}");
+                self.with(|inner| inner.runtime.finish(conn));
+            }
+        }
+    }
+
+    fn switch(&self, fiber: *mut Fiber, input: i32) {
+        self.current.set(fiber);
+        // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
+        // ready queue, or the completion of the one operation that it is parked on.
+        let end = unsafe { Fiber::resume(fiber, input) };
+        self.current.set(std::ptr::null_mut());
+        if let Some(((value, well), slot)) = end {
+            // SAFETY: its code has ended; the control block lies on the stack, which is given back below.
+            let (id, conn) = unsafe { ((*fiber).id, (*fiber).conn) };
+            self.with(|inner| {
+                let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
+                let joiner = inner.fibers.end(id, outcome);
+                inner.runtime.driver().complete(joiner, 0);
+                inner.stacks.give(slot);
+                if let Some(conn) = conn {
+                    inner.runtime.finish(conn);
+                }
+            });
+        }
+    }
+
+    /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
+    fn end(&self) {
+        self.ending.set(true);
+        self.with(|inner| inner.runtime.shut());
+        let mut refusals = 0;
+        while self.with(|inner| inner.fibers.live()) > 0 && refusals < REFUSALS {
+            refusals += 1;
+            self.with(|inner| {
+                for fiber in inner.fibers.fibers() {
+                    // SAFETY: a fiber in the table has not ended.
+                    inner.runtime.cancel(unsafe { (*fiber).op });
+                }
+            });
+            self.step();
+        }
+        let stubborn = self.with(|inner| inner.fibers.live());
+        if stubborn > 0 {
+            eprintln!("nyario: {stubborn} fibers went on waiting after {REFUSALS} refusals; they are abandoned");
+        }
+        self.ending.set(false);
+    }
+
+    /// Ends the loop soon; see [`run`](Self::run).
+    pub fn stop(&self) {
+        self.stopper().stop();
+    }
+
+    /// What ends the loop from other threads and from signal handlers.
+    pub fn stopper(&self) -> Stopper<K> {
+        self.with(|inner| inner.runtime.stopper())
+    }
+
+    /// What wakes parks of this loop from other threads.
+    pub fn waker(&self) -> crate::driver::Waker<K> {
+        self.with(|inner| inner.runtime.driver().waker())
+    }
+
+    /// Whether the caller runs on a fiber of this loop.
+    pub fn in_fiber(&self) -> bool {
+        !self.current.get().is_null()
+    }
+
+    /// The running fiber.
+    pub fn me(&self) -> Option<FiberId> {
+        let fiber = self.current.get();
+        // SAFETY: the current fiber is running, so it has not ended.
+        (!fiber.is_null()).then(|| unsafe { (*fiber).id })
+    }
+
+    /// Carries an operation out: on a fiber it suspends that fiber, elsewhere it blocks the thread. Honours the
+    /// fiber's deadline (`-ETIMEDOUT`) and its cancel (`-ECANCELED`) whenever it has to wait.
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must stay valid until the call returns.
+    #[inline]
+    pub unsafe fn perform(&self, op: Op) -> i32 {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            // SAFETY: forwarded from the caller.
+            return unsafe { self.perform_here(op) };
+        }
+        // SAFETY: the fiber runs; and it does not return from here before the operation is over, so whatever the
+        // caller lends for the call is lent for the operation.
+        let deadline = unsafe { (*fiber).deadline };
+        let submitted = self.with(|inner| match op {
+            Op::Close { fd } => inner.runtime.close(fd, fiber as u64),
+            // SAFETY: as above.
+            op => unsafe { inner.runtime.submit(op, fiber as u64, deadline) },
+        });
+        match submitted {
+            Submitted::Done(result) => result,
+            Submitted::Pending(id) => self.park_on(fiber, id),
+        }
+    }
+
+    #[cold]
+    unsafe fn perform_here(&self, op: Op) -> i32 {
+        match op {
+            // The loop may know the descriptor and hold things of it, which outlive this call where they must.
+            Op::Close { fd } => match self.with(|inner| inner.runtime.close(fd, NOBODY)) {
+                Submitted::Done(result) => result,
+                Submitted::Pending(_) => 0,
+            },
+            // SAFETY: forwarded from the caller.
+            op => unsafe { blocking::perform(&self.kernel, op) },
+        }
+    }
+
+    #[inline]
+    fn park_on(&self, fiber: *mut Fiber, id: OpId) -> i32 {
+        // SAFETY: the caller runs on this fiber, so its control block is there before and after the switch.
+        unsafe {
+            (*fiber).op = id;
+            if (*fiber).cancelled || self.ending.get() {
+                (*fiber).cancelled = false;
+                self.with(|inner| inner.runtime.cancel(id));
+            }
+            let result = Fiber::suspend(fiber);
+            (*fiber).op = OpId::NONE;
+            result
+        }
+    }
+
+    /// Suspends the running fiber for so many nanoseconds; outside a fiber, the thread.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`, and `ETIMEDOUT` when the fiber's deadline passes first.
+    pub fn sleep(&self, nanos: u64) -> Result<(), Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return check(blocking::sleep(&self.kernel, nanos)).map(drop);
+        }
+        let until = self.kernel.now().saturating_add(nanos);
+        // SAFETY: the fiber runs.
+        let deadline = unsafe { (*fiber).deadline };
+        let sooner = deadline != 0 && deadline < until;
+        let park = |inner: &mut Inner<K>| {
+            // SAFETY: a park lends no memory.
+            unsafe { inner.runtime.submit(Op::Park, fiber as u64, if sooner { deadline } else { until }) }
+        };
+        let result = match self.with(park) {
+            Submitted::Done(result) => result,
+            Submitted::Pending(id) => self.park_on(fiber, id),
+        };
+        check(if result == 0 && sooner { -libc::ETIMEDOUT } else { result }).map(drop)
+    }
+
+    /// Lets the other ready fibers run first. Outside a fiber it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`.
+    pub fn yield_now(&self) -> Result<(), Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Ok(());
+        }
+        self.with(|inner| inner.ready.push(fiber));
+        // SAFETY: the caller runs on this fiber, and the ready queue will resume it.
+        let cancelled = unsafe {
+            Fiber::suspend(fiber);
+            std::mem::take(&mut (*fiber).cancelled)
+        };
+        if cancelled || self.ending.get() { Err(Errno(libc::ECANCELED)) } else { Ok(()) }
+    }
+
+    /// Waits for a fiber to end and takes its value.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that name (any more), `EINVAL` when it is detached or somebody joins it already,
+    /// `EDEADLK` for a fiber that joins itself or a call outside a fiber, `ENOTRECOVERABLE` when it panicked, and
+    /// `ECANCELED` or `ETIMEDOUT`: then it was not joined.
+    pub fn join(&self, id: FiberId) -> Result<u64, Errno> {
+        let fiber = self.current.get();
+        let waits = self.with(|inner| {
+            let entry = inner.fibers.get(id).ok_or(Errno(libc::ESRCH))?;
+            if entry.detached || entry.joiner != OpId::NONE {
+                return Err(Errno(libc::EINVAL));
+            }
+            if entry.fiber.is_null() {
+                return Ok(None);
+            }
+            if fiber.is_null() || entry.fiber == fiber {
+                return Err(Errno(libc::EDEADLK));
+            }
+            // SAFETY: the fiber runs; a park lends no memory.
+            let deadline = unsafe { (*fiber).deadline };
+            // SAFETY: as above.
+            match unsafe { inner.runtime.submit(Op::Park, fiber as u64, deadline) } {
+                Submitted::Done(result) => Err(Errno(-result)),
+                Submitted::Pending(op) => {
+                    inner.fibers.get(id).expect("found above").joiner = op;
+                    Ok(Some(op))
+                }
+            }
+        })?;
+        let result = waits.map_or(0, |op| self.park_on(fiber, op));
+        self.with(|inner| {
+            let entry = inner.fibers.get(id).expect("only its one joiner removes it");
+            entry.joiner = OpId::NONE;
+            if !entry.fiber.is_null() {
+                // A park that ends by itself has met the deadline.
+                return Err(Errno(if result == 0 { libc::ETIMEDOUT } else { -result }));
+            }
+            let outcome = entry.outcome;
+            inner.fibers.remove(id);
+            match outcome {
+                Outcome::Value(value) => Ok(value),
+                Outcome::Panicked => Err(Errno(libc::ENOTRECOVERABLE)),
+            }
+        })
+    }
+
+    /// Declares that nobody will join the fiber.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that name, `EINVAL` when it is detached or being joined already.
+    pub fn detach(&self, id: FiberId) -> Result<(), Errno> {
+        self.with(|inner| {
+            let entry = inner.fibers.get(id).ok_or(Errno(libc::ESRCH))?;
+            if entry.detached || entry.joiner != OpId::NONE {
+                return Err(Errno(libc::EINVAL));
+            }
+            entry.detached = true;
+            if entry.fiber.is_null() {
+                inner.fibers.remove(id);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the fiber's present or, if it does not wait now, its next suspension fail with `ECANCELED`. What that
+    /// suspension has achieved by then is not lost: it is returned instead.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that name, or it has ended.
+    pub fn cancel(&self, id: FiberId) -> Result<(), Errno> {
+        self.with(|inner| {
+            let entry = inner.fibers.get(id).filter(|entry| !entry.fiber.is_null()).ok_or(Errno(libc::ESRCH))?;
+            let fiber = entry.fiber;
+            // SAFETY: the fiber has not ended.
+            unsafe {
+                if (*fiber).op == OpId::NONE {
+                    (*fiber).cancelled = true;
+                } else {
+                    inner.runtime.cancel((*fiber).op);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets the running fiber's deadline, in nanoseconds of the monotonic clock, 0 for none: whatever it waits for
+    /// past then fails with `ETIMEDOUT`. The one before is returned.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside a fiber.
+    pub fn deadline(&self, when: u64) -> Result<u64, Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Err(Errno(libc::EINVAL));
+        }
+        // SAFETY: the fiber runs.
+        Ok(unsafe { std::mem::replace(&mut (*fiber).deadline, when) })
+    }
+
+    /// Enters a socket that the caller opened: nyario alone will read it. See [`Driver::own`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened(&self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.opened(fd, nonblocking)).map(drop)
+    }
+
+    /// How many connections of a kind are open.
+    pub fn connections(&self, kind: Kind) -> usize {
+        self.with(|inner| inner.runtime.conns().count(kind))
+    }
+
+    /// Fibers that have not ended.
+    pub fn fibers(&self) -> usize {
+        self.with(|inner| inner.fibers.live())
+    }
+
+    /// The backend at work.
+    pub fn backend(&self) -> BackendKind {
+        self.with(|inner| inner.runtime.backend())
+    }
+
+    /// The kernel beneath.
+    pub fn kernel(&self) -> &K {
+        &self.kernel
+    }
+}
+
+/// Fibers that may run, in order, linked through their control blocks.
+#[derive(Clone, Copy)]
+struct ReadyQueue {
+    first: *mut Fiber,
+    last: *mut Fiber,
+}
+
+impl ReadyQueue {
+    const EMPTY: ReadyQueue = ReadyQueue { first: std::ptr::null_mut(), last: std::ptr::null_mut() };
+
+    fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    fn push(&mut self, fiber: *mut Fiber) {
+        // SAFETY: a fiber in the queue is suspended or new, so its control block is there; it is in the queue once.
+        unsafe {
+            (*fiber).next = std::ptr::null_mut();
+            if self.first.is_null() {
+                self.first = fiber;
+            } else {
+                (*self.last).next = fiber;
+            }
+        }
+        self.last = fiber;
+    }
+
+    fn pop(&mut self) -> Option<*mut Fiber> {
+        let fiber = self.first;
+        if fiber.is_null() {
+            return None;
+        }
+        // SAFETY: as in `push`.
+        self.first = unsafe { (*fiber).next };
+        Some(fiber)
+    }
+
+    fn take(&mut self) -> ReadyQueue {
+        std::mem::replace(self, ReadyQueue::EMPTY)
+    }
+}

@@ -1,0 +1,74 @@
+//! The calling thread's own loop: made on first use, gone with the thread, and never shared with a forked child.
+
+use crate::driver::Config;
+use crate::fiber::Loop;
+use crate::sys::{Errno, Linux};
+use std::cell::{Cell, OnceCell};
+use std::ptr::null;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many forks lie between this process and the one that loaded the library.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// What every call looks at; without a destructor, so that looking is a plain load.
+    static FAST: Cell<(*const Loop<Linux>, u32)> = const { Cell::new((null(), 0)) };
+    static OWNER: OnceCell<Owner> = const { OnceCell::new() };
+}
+
+/// Frees the thread's loop with the thread.
+struct Owner;
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let (looped, forks) = FAST.replace((null(), 0));
+        if !looped.is_null() && forks == FORKS.load(Ordering::Relaxed) {
+            // SAFETY: it came from a box in `make`, and nothing reaches it any more. A forked child leaves its
+            // parent's loop alone instead: the kernel's half of it belongs to the parent.
+            drop(unsafe { Box::from_raw(looped.cast_mut()) });
+        }
+    }
+}
+
+/// The thread's loop, if it has one.
+#[inline]
+pub fn current() -> Option<&'static Loop<Linux>> {
+    let (looped, forks) = FAST.get();
+    if looped.is_null() || forks != FORKS.load(Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: it stays until the thread ends. 'static is a lie that the thread cannot catch: it is told to nobody
+    // else, as a loop is neither Send nor Sync.
+    Some(unsafe { &*looped })
+}
+
+/// The thread's loop, made with [`Config::from_env`] if it has none.
+///
+/// # Errors
+///
+/// As [`Config::from_env`] and [`Loop::new`].
+#[inline]
+pub fn get() -> Result<&'static Loop<Linux>, Errno> {
+    match current() {
+        Some(looped) => Ok(looped),
+        None => make(),
+    }
+}
+
+#[cold]
+fn make() -> Result<&'static Loop<Linux>, Errno> {
+    static WATCH: Once = Once::new();
+    extern "C" fn forked() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: the handler does one atomic addition, which is allowed in a forked child.
+    WATCH.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(forked));
+    });
+    let looped = Box::into_raw(Box::new(Loop::new(Linux, &Config::from_env()?)?));
+    OWNER.with(|owner| drop(owner.set(Owner)));
+    FAST.set((looped, FORKS.load(Ordering::Relaxed)));
+    // SAFETY: as in `current`.
+    Ok(unsafe { &*looped })
+}

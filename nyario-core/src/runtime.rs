@@ -1,0 +1,389 @@
+//! One turn of the loop, and what a host is told of it.
+//!
+//! The runtime accepts for registered servers, starts a handler when its connection has something to say, and keeps
+//! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
+
+use crate::conn::{ConnId, Kind, Table};
+use crate::driver::{BackendKind, Completion, Driver, Op, OpId, Submitted, Waker};
+use crate::sys::{Errno, Fd, Kernel, check};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a host is to do next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// An operation of the host's is over: resume its waiter.
+    Resume {
+        /// The word that the host handed in.
+        waiter: u64,
+        /// `>= 0` or a negative errno.
+        result: i32,
+    },
+    /// A connection wants its handler: give it a fiber.
+    Start {
+        /// The connection. The host reports its end with [`Runtime::finish`].
+        conn: ConnId,
+        /// The word that its server was registered with.
+        handler: u64,
+    },
+}
+
+/// When the handler of a new connection starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// When the first byte arrives: until then the connection costs a record and no fiber.
+    Lazy,
+    /// At once, for protocols in which the server speaks first.
+    Eager,
+}
+
+/// A waiter word's lowest two bits say whose it is. A host's are zero, as in any pointer.
+mod whose {
+    pub(super) const MASK: u64 = 3;
+    pub(super) const HOST: u64 = 0;
+    pub(super) const SERVER: u64 = 1;
+    pub(super) const CONNECTION: u64 = 2;
+    pub(crate) const NOBODY: u64 = 3;
+}
+
+/// The waiter of operations whose end interests nobody.
+pub const NOBODY: u64 = whose::NOBODY;
+
+/// Every so many turns the house is kept, and this often when little happens but there is something to keep.
+const SWEEP_TURNS: u32 = 64;
+const SWEEP_NANOS: u64 = 100_000_000;
+
+/// How many descriptors one sweep looks at.
+const SWEEP_DESCRIPTORS: usize = 64;
+
+/// How often a shortage of descriptors is spoken of.
+const COMPLAINT_NANOS: u64 = 1_000_000_000;
+
+struct Server {
+    fd: Fd,
+    handler: u64,
+    start: Start,
+    state: Accepting,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    Running,
+    /// The process or the system is out of descriptors or memory; the sweep tries again.
+    Paused,
+    Ended,
+}
+
+/// The driver, the connections, and the servers that they come from.
+pub struct Runtime<K: Kernel> {
+    driver: Driver<K>,
+    conns: Table,
+    servers: Vec<Server>,
+    paused: usize,
+    turns: u32,
+    swept: u64,
+    complained: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl<K: Kernel> Runtime<K> {
+    /// A runtime over that driver.
+    pub fn new(driver: Driver<K>) -> Runtime<K> {
+        let conns = Table::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        Runtime { driver, conns, servers: Vec::new(), paused: 0, turns: 0, swept: 0, complained: 0, stop }
+    }
+
+    /// The driver.
+    pub fn driver(&mut self) -> &mut Driver<K> {
+        &mut self.driver
+    }
+
+    /// The connections.
+    pub fn conns(&self) -> &Table {
+        &self.conns
+    }
+
+    /// Begins an operation; `waiter` must leave its lowest two bits zero. See [`Driver::submit`]; a close is to go
+    /// through [`close`](Self::close).
+    ///
+    /// # Safety
+    ///
+    /// As [`Driver::submit`].
+    #[inline]
+    pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        debug_assert!(waiter & whose::MASK == whose::HOST);
+        // SAFETY: forwarded from the caller.
+        unsafe { self.driver.submit(op, waiter, deadline) }
+    }
+
+    /// Registers a listening socket: from now on each of its connections gets `handler`. The socket becomes the
+    /// runtime's, is made non-blocking, and is closed when the runtime ends.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK`, `EBADF`, or `EINVAL` for a socket that does not listen or is registered already.
+    pub fn register(&mut self, fd: Fd, handler: u64, start: Start) -> Result<(), Errno> {
+        let kernel = self.driver.kernel();
+        if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 || self.serves(fd) {
+            return Err(Errno(libc::EINVAL));
+        }
+        let flags = check(kernel.flags(fd))?;
+        check(kernel.set_flags(fd, flags | libc::O_NONBLOCK))?;
+        let server = self.servers.iter().position(|server| server.state == Accepting::Ended);
+        let server = server.unwrap_or(self.servers.len());
+        let entry = Server { fd, handler, start, state: Accepting::Running };
+        if server == self.servers.len() {
+            self.servers.push(entry)
+        } else {
+            self.servers[server] = entry
+        }
+        self.conns.open(fd, Kind::Server, server as u32);
+        self.accept(server as u32);
+        Ok(())
+    }
+
+    fn serves(&self, fd: Fd) -> bool {
+        self.servers.iter().any(|server| server.fd == fd && server.state != Accepting::Ended)
+    }
+
+    /// How many servers are accepting, or will again.
+    pub fn serving(&self) -> usize {
+        self.servers.iter().filter(|server| server.state != Accepting::Ended).count()
+    }
+
+    fn accept(&mut self, server: u32) {
+        let fd = self.servers[server as usize].fd;
+        let waiter = u64::from(server) << 2 | whose::SERVER;
+        // SAFETY: accepting lends no memory.
+        if let Submitted::Done(result) = unsafe { self.driver.submit(Op::Accept { fd, multi: true }, waiter, 0) } {
+            self.stopped_accepting(server, result);
+        }
+    }
+
+    fn stopped_accepting(&mut self, server: u32, result: i32) {
+        let state = match -result {
+            libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => Accepting::Paused,
+            // The network's own troubles with one connection are no reason to stop (accept(2) lists them).
+            libc::EPROTO
+            | libc::EPERM
+            | libc::ENETDOWN
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH
+            | libc::ENONET
+            | libc::ENOPROTOOPT
+            | libc::EOPNOTSUPP => Accepting::Paused,
+            _ => Accepting::Ended,
+        };
+        self.servers[server as usize].state = state;
+        if state == Accepting::Paused {
+            self.paused += 1;
+            let now = self.driver.kernel().now();
+            if self.complained == 0 || now - self.complained >= COMPLAINT_NANOS {
+                self.complained = now;
+                eprintln!("nyario: accepting pauses: {}", Errno(-result));
+            }
+        }
+    }
+
+    fn resume_accepting(&mut self) {
+        for server in 0..self.servers.len() {
+            if self.servers[server].state == Accepting::Paused {
+                self.servers[server].state = Accepting::Running;
+                self.paused -= 1;
+                self.accept(server as u32);
+            }
+        }
+    }
+
+    /// Enters a connection that the host has opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened(&mut self, fd: Fd, nonblocking: bool) -> Result<ConnId, Errno> {
+        self.driver.own(fd, nonblocking)?;
+        Ok(self.conns.open(fd, Kind::Client, 0))
+    }
+
+    /// Closes a descriptor of any kind: see [`Op::Close`].
+    pub fn close(&mut self, fd: Fd, waiter: u64) -> Submitted {
+        let paused = |server: &&mut Server| server.fd == fd && server.state == Accepting::Paused;
+        if self.conns.close(fd)
+            && self.paused > 0
+            && let Some(server) = self.servers.iter_mut().find(paused)
+        {
+            server.state = Accepting::Ended;
+            self.paused -= 1;
+        }
+        // SAFETY: a close lends no memory.
+        let submitted = unsafe { self.driver.submit(Op::Close { fd }, waiter, 0) };
+        if self.paused > 0 {
+            // The descriptor that accepting lacked may be free now.
+            self.turns = SWEEP_TURNS - 1;
+        }
+        submitted
+    }
+
+    /// The handler of a connection has ended: the connection ends with it, if it has not yet.
+    pub fn finish(&mut self, conn: ConnId) {
+        if self.conns.is_open(conn) {
+            self.close(conn.fd(), whose::NOBODY);
+        }
+    }
+
+    /// What the host is to do next, or `None` when a turn is due.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "an iterator would borrow the runtime that its items act on")]
+    pub fn next(&mut self) -> Option<Event> {
+        loop {
+            let Completion { waiter, result, more } = self.driver.next()?;
+            let event = match waiter & whose::MASK {
+                whose::HOST => return Some(Event::Resume { waiter, result }),
+                whose::SERVER => self.accepted((waiter >> 2) as u32, result, more),
+                whose::CONNECTION => self.spoke(ConnId::from_word(waiter >> 2), result),
+                _ => None,
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    fn accepted(&mut self, server: u32, result: i32, more: bool) -> Option<Event> {
+        if !more {
+            self.stopped_accepting(server, result);
+            return None;
+        }
+        let fd = result;
+        let conn = self.conns.open(fd, Kind::Accepted, server);
+        if let Err(error) = self.driver.own(fd, false) {
+            eprintln!("nyario: a connection is dropped: {error}");
+            self.close(fd, whose::NOBODY);
+            return None;
+        }
+        if self.servers[server as usize].start == Start::Eager {
+            return self.start(conn);
+        }
+        // A poll takes nothing from the socket: whoever serves it may still read it in a way of its own.
+        let op = Op::Poll { fd, events: (libc::POLLIN | libc::POLLRDHUP) as u32 };
+        // SAFETY: a poll lends no memory.
+        match unsafe { self.driver.submit(op, conn.word() << 2 | whose::CONNECTION, 0) } {
+            Submitted::Done(result) => self.spoke(conn, result),
+            Submitted::Pending(_) => None,
+        }
+    }
+
+    /// An idle connection has something to say, or has left.
+    fn spoke(&mut self, conn: ConnId, result: i32) -> Option<Event> {
+        if !self.conns.is_open(conn) {
+            return None;
+        }
+        let gone = result < 0 || {
+            let hangup = result & i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0;
+            hangup && self.has_nothing_to_say(conn.fd())
+        };
+        if gone {
+            self.finish(conn);
+            return None;
+        }
+        self.start(conn)
+    }
+
+    fn has_nothing_to_say(&self, fd: Fd) -> bool {
+        let mut byte = 0u8;
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        // SAFETY: one byte is lent for the call.
+        unsafe { self.driver.kernel().recv(fd, &raw mut byte, 1, flags) <= 0 }
+    }
+
+    fn start(&mut self, conn: ConnId) -> Option<Event> {
+        let server = self.conns.start(conn)?;
+        Some(Event::Start { conn, handler: self.servers[server as usize].handler })
+    }
+
+    /// Takes a turn: one look at the kernel, then housekeeping when it is due. With `busy` it does not wait; with
+    /// `restless` it does not wait past the next sweep. `true` says that it swept: the host's own is due too.
+    pub fn turn(&mut self, busy: bool, restless: bool) -> bool {
+        let restless = restless || self.paused > 0 || self.driver.wants_sweeping();
+        let limit = match (busy, restless) {
+            (true, _) => Some(0),
+            (false, true) => Some(SWEEP_NANOS),
+            (false, false) => None,
+        };
+        self.driver.turn(limit);
+        self.turns += 1;
+        let due = self.turns >= SWEEP_TURNS
+            || (restless && !busy && self.driver.kernel().now().saturating_sub(self.swept) >= SWEEP_NANOS);
+        if due {
+            self.turns = 0;
+            self.swept = self.driver.kernel().now();
+            self.driver.sweep(SWEEP_DESCRIPTORS);
+            if self.paused > 0 {
+                self.resume_accepting();
+            }
+        }
+        due
+    }
+
+    /// Asks the loop to end; see [`stopping`](Self::stopping).
+    pub fn stopper(&self) -> Stopper<K> {
+        Stopper { stop: self.stop.clone(), waker: self.driver.waker() }
+    }
+
+    /// Whether the loop was asked to end. The host ends it.
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Forgets that the loop was asked to end.
+    pub fn rearm(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
+    /// Closes the servers and the connections that have no fiber. The rest end with their fibers.
+    pub fn shut(&mut self) {
+        for fd in self.conns.select(|kind, idle| kind == Kind::Server || idle) {
+            self.close(fd, whose::NOBODY);
+        }
+    }
+
+    /// Names the backend at work.
+    pub fn backend(&self) -> BackendKind {
+        self.driver.backend()
+    }
+
+    /// Ends an operation of the host's early; see [`Driver::cancel`].
+    pub fn cancel(&mut self, op: OpId) {
+        self.driver.cancel(op);
+    }
+}
+
+impl<K: Kernel> Drop for Runtime<K> {
+    fn drop(&mut self) {
+        for fd in self.conns.select(|kind, _| matches!(kind, Kind::Server | Kind::Accepted)) {
+            self.close(fd, whose::NOBODY);
+        }
+    }
+}
+
+/// Asks a loop to end, from any thread or from a signal handler.
+pub struct Stopper<K: Kernel> {
+    stop: Arc<AtomicBool>,
+    waker: Waker<K>,
+}
+
+impl<K: Kernel> Clone for Stopper<K> {
+    fn clone(&self) -> Self {
+        Stopper { stop: self.stop.clone(), waker: self.waker.clone() }
+    }
+}
+
+impl<K: Kernel> Stopper<K> {
+    /// Asks. Async-signal-safe.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+}
