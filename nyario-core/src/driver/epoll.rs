@@ -160,18 +160,20 @@ impl Epoll {
         if bits & HANGUP != 0 {
             record.ready |= ready::HUP;
         }
+        let mut harvest = Harvest::Quiet;
         if bits & READ_EVENTS != 0 {
-            self.advance(ledger, fd, Side::Read);
+            self.advance(ledger, fd, Side::Read, &mut harvest);
         }
         if bits & WRITE_EVENTS != 0 {
-            self.advance(ledger, fd, Side::Write);
+            self.advance(ledger, fd, Side::Write, &mut harvest);
         }
-        report(ledger, fd, bits);
-        Harvest::Quiet
+        report(ledger, fd, bits, &mut harvest);
+        harvest
     }
 
     /// Carries out, in order, the operations of one side until one would block.
-    fn advance<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, side: Side) {
+    #[inline]
+    fn advance<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, side: Side, harvest: &mut Harvest) {
         loop {
             let record = ledger.fds.at(fd);
             let index = record.queue(side).first();
@@ -195,7 +197,7 @@ impl Epoll {
             if result == -libc::EAGAIN {
                 return;
             }
-            ledger.finish(index, result);
+            ledger.yield_to(harvest, index, result);
         }
     }
 
@@ -237,14 +239,14 @@ impl Epoll {
 }
 
 /// Completes the polls that an event answers. The bits are the kernel's of just now, so nothing is asked again.
-fn report<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32) {
+fn report<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32, harvest: &mut Harvest) {
     let mut index = ledger.fds.at(fd).poll.first();
     while index != NONE {
         let next = ledger.slab[index].link.next;
         let request = &ledger.slab[index].request;
         let held = bits & (request.events | (libc::POLLERR | libc::POLLHUP) as u32);
         if held != 0 {
-            ledger.finish(index, held as i32);
+            ledger.yield_to(harvest, index, held as i32);
         }
         index = next;
     }

@@ -4,6 +4,7 @@ use super::list::{Index, List, NONE};
 use super::op::Side;
 use crate::sys::Fd;
 use crate::sys::abi::FdStatus;
+use std::collections::BTreeMap;
 
 /// How operations on a descriptor are carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,8 +43,10 @@ pub(super) enum Multishot {
 /// No provided buffer.
 pub(super) const NO_BUFFER: u16 = u16::MAX;
 
-/// One descriptor. Three queues hold the operations that wait on it, in the order in which they came.
+/// One descriptor, in a cache line of its own. Three queues hold the operations that wait on it, in the order in which
+/// they came.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct FdRecord {
     pub(super) generation: u32,
     pub(super) kind: Kind,
@@ -72,8 +75,6 @@ pub(super) struct FdRecord {
     pub(super) buffer_offset: u32,
     /// How the multishot receive ended: 0 not yet, 1 at the end of the stream, negative with an error still to be told.
     pub(super) ended: i32,
-    /// Which file an adopted descriptor was, to notice that its number was closed and reused behind our back.
-    pub(super) identity: Option<(u64, u64)>,
 }
 
 impl FdRecord {
@@ -96,7 +97,6 @@ impl FdRecord {
         buffers: 0,
         buffer_offset: 0,
         ended: 0,
-        identity: None,
     };
 
     pub(super) fn queue(&mut self, side: Side) -> &mut List {
@@ -112,18 +112,21 @@ impl FdRecord {
     }
 }
 
+const _: () = assert!(size_of::<FdRecord>() == 64);
+
 /// All of them, by number.
 pub(super) struct FdTable {
     records: Vec<FdRecord>,
-    /// Where the next look for numbers reused behind our back begins.
-    pub(super) sweep_from: usize,
-    /// How many adopted descriptors are in the table.
-    pub(super) adopted: usize,
+    /// Which file (device, inode) each adopted descriptor was, to notice that its number was closed and reused
+    /// behind our back.
+    pub(super) identities: BTreeMap<Fd, (u64, u64)>,
+    /// Where the next look for such numbers begins.
+    pub(super) sweep_from: Fd,
 }
 
 impl FdTable {
     pub(super) fn new() -> FdTable {
-        FdTable { records: Vec::new(), sweep_from: 0, adopted: 0 }
+        FdTable { records: Vec::new(), identities: BTreeMap::new(), sweep_from: 0 }
     }
 
     /// The record of a number, vacant if it is not known yet. The number must not be negative.
@@ -142,6 +145,17 @@ impl FdTable {
         &mut self.records[fd as usize]
     }
 
+    /// Whether operations may begin on the number as it stands.
+    #[inline]
+    pub(super) fn knows(&self, fd: Fd) -> bool {
+        // A negative number becomes a place beyond any table.
+        self.records.get(fd as u32 as usize).is_some_and(|record| record.kind != Kind::Vacant && !record.closing)
+    }
+
+    pub(super) fn records_closing(&self, fd: Fd) -> bool {
+        self.records[fd as usize].closing
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -157,9 +171,8 @@ impl FdTable {
 
     /// Forgets a number; the caller has seen to what waited on it.
     pub(super) fn vacate(&mut self, fd: Fd) {
-        let record = self.at(fd);
-        if record.identity.is_some() {
-            self.adopted -= 1;
+        if !self.at(fd).owned {
+            self.identities.remove(&fd);
         }
         let generation = self.at(fd).generation;
         *self.at(fd) = FdRecord { generation, ..FdRecord::VACANT };

@@ -1,5 +1,6 @@
 //! What every backend keeps in the same way: the records, who waits on which descriptor, deadlines, and results.
 
+use super::Harvest;
 use super::fds::{FdRecord, FdTable, Kind, classify, ready};
 use super::list::{Index, List, NONE};
 use super::op::{Code, Completion, Reason, Request, State, Submitted};
@@ -42,9 +43,10 @@ impl<K: Kernel> Ledger<K> {
         Submitted::Pending(self.slab.id(index))
     }
 
-    /// Gives an operation its result. The kernel must not hold it any more.
-    pub(super) fn finish(&mut self, index: Index, result: i32) {
-        let Ledger { slab, fds, timers, done, .. } = self;
+    /// Ends an operation with that result. The kernel must not hold it any more.
+    #[inline]
+    fn settle(&mut self, index: Index, result: i32) {
+        let Ledger { slab, fds, timers, .. } = self;
         timers.remove(slab, index);
         let Request { code, fd, .. } = slab[index].request;
         if !matches!(code, Code::Park | Code::Close) {
@@ -60,19 +62,38 @@ impl<K: Kernel> Ledger<K> {
             cut if cut == -libc::EINTR && record.reason != Reason::None => record.reason.result(),
             result => result,
         };
+    }
+
+    /// Ends an operation; its completion is handed out in its turn.
+    pub(super) fn finish(&mut self, index: Index, result: i32) {
+        self.settle(index, result);
+        let Ledger { slab, done, .. } = self;
         done.push(slab, index);
+    }
+
+    /// Ends an operation whose completion may be handed out at once, as the first fruit of a harvest; what a harvest
+    /// yields besides waits its turn. So most completions never pass through a list.
+    #[inline]
+    pub(super) fn yield_to(&mut self, harvest: &mut Harvest, index: Index, result: i32) {
+        if !matches!(harvest, Harvest::Quiet) || !self.done.is_empty() {
+            return self.finish(index, result);
+        }
+        self.settle(index, result);
+        *harvest = Harvest::Complete(self.hand_out(index));
+    }
+
+    #[inline]
+    fn hand_out(&mut self, index: Index) -> Completion {
+        let record = &self.slab[index];
+        let completion = Completion { waiter: record.waiter, result: record.result, more: false };
+        self.slab.remove(index);
+        completion
     }
 
     /// Takes the next result.
     pub(super) fn next_done(&mut self) -> Option<Completion> {
         let index = self.done.pop(&mut self.slab);
-        if index == NONE {
-            return None;
-        }
-        let record = &self.slab[index];
-        let completion = Completion { waiter: record.waiter, result: record.result, more: false };
-        self.slab.remove(index);
-        Some(completion)
+        (index != NONE).then(|| self.hand_out(index))
     }
 
     /// The kernel takes hold of an operation.
@@ -94,19 +115,18 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// The descriptor's record, making its acquaintance first where that is needed. `true` says that it is new.
+    #[cold]
     pub(super) fn adopt(&mut self, fd: Fd) -> Result<(&mut FdRecord, bool), Errno> {
-        if fd < 0 {
+        if fd < 0 || self.fds.slot(fd).closing {
             return Err(Errno(libc::EBADF));
         }
         if self.fds.slot(fd).kind != Kind::Vacant {
-            let record = self.fds.at(fd);
-            return if record.closing { Err(Errno(libc::EBADF)) } else { Ok((record, false)) };
+            return Ok((self.fds.at(fd), false));
         }
         let status = self.kernel.status(fd)?;
         let nonblocking = self.kernel.flags(fd) & libc::O_NONBLOCK != 0;
-        self.fds.adopted += 1;
+        self.fds.identities.insert(fd, (status.device, status.inode));
         let record = self.fds.open(fd, classify(status));
-        record.identity = Some((status.device, status.inode));
         record.nonblocking = nonblocking;
         // Nothing is known yet, so the first try decides.
         record.ready = ready::READ | ready::WRITE;
@@ -149,25 +169,20 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// Looks at up to `limit` adopted descriptors for numbers that were closed, and perhaps reused, without a word to
-    /// us. Each one found is returned.
+    /// us, and returns the first.
     pub(super) fn find_stale(&mut self, limit: usize) -> Option<Fd> {
-        if self.fds.adopted == 0 {
-            return None;
-        }
-        for _ in 0..limit.min(self.fds.len()) {
-            let fd = (self.fds.sweep_from % self.fds.len()) as Fd;
-            self.fds.sweep_from = fd as usize + 1;
-            let record = self.fds.at(fd);
-            if record.kind == Kind::Vacant || record.closing {
-                continue;
-            }
-            if let Some(identity) = record.identity {
-                let same = self.kernel.status(fd).is_ok_and(|status| (status.device, status.inode) == identity);
-                if !same {
-                    return Some(fd);
-                }
+        let from = self.fds.sweep_from;
+        let known = self.fds.identities.range(from..).map(|(&fd, &identity)| (fd, identity)).take(limit);
+        let mut next = 0;
+        for (fd, identity) in known {
+            next = fd + 1;
+            let same = self.kernel.status(fd).is_ok_and(|status| (status.device, status.inode) == identity);
+            if !same && !self.fds.records_closing(fd) {
+                self.fds.sweep_from = next;
+                return Some(fd);
             }
         }
+        self.fds.sweep_from = next;
         None
     }
 }

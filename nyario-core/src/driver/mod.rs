@@ -117,6 +117,7 @@ impl<K: Kernel> Driver<K> {
     ///
     /// Whatever the operation points to must stay valid, unmoved and untouched by others until `Submitted::Done` or
     /// the last completion, however the operation ends: a cancel, a deadline or a close do not end the loan.
+    #[inline(always)]
     pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
         let request = Request::new(op);
         if self.closed {
@@ -233,7 +234,11 @@ impl<K: Kernel> Driver<K> {
         self.ledger.fds.vacate(fd);
     }
 
+    #[inline]
     fn adopt(&mut self, fd: Fd) -> Result<(), Errno> {
+        if self.ledger.fds.knows(fd) {
+            return Ok(());
+        }
         let (_, fresh) = self.ledger.adopt(fd)?;
         match &mut self.backend {
             Backend::Epoll(epoll) if fresh => {
@@ -421,7 +426,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Whether there are descriptors that only a sweep would find gone.
     pub fn wants_sweeping(&self) -> bool {
-        self.ledger.fds.adopted > 0
+        !self.ledger.fds.identities.is_empty()
     }
 
     /// Operations that were begun and whose completion has not been handed out.

@@ -43,6 +43,15 @@ pub(super) struct Uring {
     wake_armed: bool,
 }
 
+/// Whether to submit without a try: a small send costs less as one of many in the turn's enter than as a system call
+/// of its own, while a large one had better go out while its bytes are in the cache.
+fn rides_along(request: &Request, kind: Kind) -> bool {
+    matches!(request.code, Code::Write | Code::Send) && kind == Kind::Socket && request.len <= RIDE_MAX
+}
+
+/// The longest send that waits for the turn's enter.
+const RIDE_MAX: usize = 4096;
+
 /// What a completion belongs to, told by the top bits of its `user_data`.
 mod tag {
     pub(super) const OPERATION: u64 = 0;
@@ -90,15 +99,19 @@ impl Uring {
     pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
         let side = request.code.side();
-        if let Some(result) = self.try_now(ledger, &request) {
+        if !rides_along(&request, ledger.fds.at(fd).kind)
+            && let Some(result) = self.try_now(ledger, &request)
+        {
             return Submitted::Done(result);
         }
         let index = ledger.enqueue(request, waiter);
+        let first = ledger.fds.at(fd).queue(side).first() == index;
         match side {
             Side::Poll if ledger.fds.at(fd).multishot.is_off() => self.launch(ledger, index),
             Side::Poll => self.stop_multishot(ledger, fd),
-            Side::Read => self.advance_reads(ledger, fd),
-            Side::Write => self.advance_writes(ledger, fd),
+            Side::Read if first => self.await_read(ledger, index),
+            Side::Write if first => self.launch(ledger, index),
+            _ => {}
         }
         ledger.pending(index)
     }
@@ -156,7 +169,8 @@ impl Uring {
         let poll = |events| Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags: events, ..Sqe::default() };
         let socket = ledger.fds.at(fd).kind == Kind::Socket;
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
-        let first = abi::RECVSEND_POLL_FIRST;
+        let first =
+            if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { abi::RECVSEND_POLL_FIRST };
         let mut sqe = match code {
             _ if ledger.slab[index].polling => poll(match code.side() {
                 Side::Write => libc::POLLOUT as u32,
@@ -242,7 +256,7 @@ impl Uring {
                 debug_assert!(ledger.slab[place].generation == generation, "a record outlives its operation");
                 return self.complete(ledger, place, cqe);
             }
-            tag::RECEIVE => self.received(ledger, place as Fd, generation, cqe),
+            tag::RECEIVE => return self.received(ledger, place as Fd, generation, cqe),
             tag::WAKE => self.wake_armed = false,
             // How a cancel went says nothing about its target, whose own completion does.
             _ => {}
@@ -257,11 +271,9 @@ impl Uring {
             return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });
         }
         ledger.land(index);
-        let harvest = match self.verdict(ledger, index, cqe) {
-            Verdict::Finish(result) => {
-                ledger.finish(index, result);
-                Harvest::Quiet
-            }
+        let mut harvest = Harvest::Quiet;
+        match self.verdict(ledger, index, cqe) {
+            Verdict::Finish(result) => ledger.yield_to(&mut harvest, index, result),
             Verdict::Again => {
                 self.launch(ledger, index);
                 return Harvest::Quiet;
@@ -270,12 +282,12 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
             }
-        };
+        }
         if ledger.fds.at(fd).closing {
             ledger.settle_close(fd);
         } else {
             match code.side() {
-                Side::Read => self.advance_reads(ledger, fd),
+                Side::Read => self.advance_reads(ledger, fd, &mut harvest),
                 Side::Write => self.advance_writes(ledger, fd),
                 Side::Poll => {}
             }

@@ -14,10 +14,11 @@
 //! them all; it then reads directly for a while, which suits bulk data anyhow, as nothing is copied.
 
 use super::{Uring, tag, user_data};
+use crate::driver::Harvest;
 use crate::driver::attempt::attempt;
 use crate::driver::fds::{FdRecord, Kind, Multishot, NO_BUFFER, ready};
 use crate::driver::ledger::Ledger;
-use crate::driver::list::NONE;
+use crate::driver::list::{Index, NONE};
 use crate::driver::op::{Code, Request, State};
 use crate::sys::abi::{Cqe, Sqe, uring as abi};
 use crate::sys::{Fd, Kernel};
@@ -103,7 +104,8 @@ impl Uring {
     }
 
     /// Serves the waiting readers as far as there is something for them, then makes sure that more will come.
-    pub(super) fn advance_reads<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+    #[inline]
+    pub(super) fn advance_reads<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, harvest: &mut Harvest) {
         loop {
             let record = ledger.fds.at(fd);
             let index = record.read.first();
@@ -112,22 +114,28 @@ impl Uring {
             }
             let request = ledger.slab[index].request;
             if matches!(request.code, Code::Accept | Code::AcceptMulti) {
-                return self.launch(ledger, index);
+                return self.await_read(ledger, index);
             }
-            if let Some(result) = self.take(ledger, &request) {
-                ledger.finish(index, result);
-                continue;
+            match self.take(ledger, &request) {
+                Some(result) => ledger.yield_to(harvest, index, result),
+                None => return self.await_read(ledger, index),
             }
-            let record = ledger.fds.at(fd);
-            if !record.multishot.is_off() {
-                return;
-            }
-            // Whoever polls wants to see the bytes in the kernel, so none are received ahead meanwhile.
-            if self.multishot_receive && record.owned && record.direct == 0 && record.poll.is_empty() {
-                return self.arm_multishot(ledger, fd);
-            }
-            return self.launch(ledger, index);
         }
+    }
+
+    /// Makes sure that the first reader, for whom there is nothing yet, will be told.
+    pub(super) fn await_read<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index) {
+        let Request { fd, code, .. } = ledger.slab[index].request;
+        let record = ledger.fds.at(fd);
+        if !record.multishot.is_off() {
+            return;
+        }
+        let accepts = matches!(code, Code::Accept | Code::AcceptMulti);
+        // Whoever polls wants to see the bytes in the kernel, so none are received ahead meanwhile.
+        if self.multishot_receive && record.owned && record.direct == 0 && record.poll.is_empty() && !accepts {
+            return self.arm_multishot(ledger, fd);
+        }
+        self.launch(ledger, index)
     }
 
     fn arm_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
@@ -154,14 +162,14 @@ impl Uring {
     }
 
     /// Sees to the polls that waited for a multishot receive to get out of their way.
-    fn advance_polls<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+    fn advance_polls<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, harvest: &mut Harvest) {
         let mut index = ledger.fds.at(fd).poll.first();
         while index != NONE {
             let next = ledger.slab[index].link.next;
             if ledger.slab[index].state == State::Waiting {
                 let held = Self::held_events(ledger.fds.at(fd), ledger.slab[index].request.events);
                 if held != 0 {
-                    ledger.finish(index, held as i32);
+                    ledger.yield_to(harvest, index, held as i32);
                 } else if ledger.fds.at(fd).multishot.is_off() {
                     self.launch(ledger, index);
                 }
@@ -180,7 +188,8 @@ impl Uring {
     }
 
     /// Works off one completion of a multishot receive.
-    pub(super) fn received<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, generation: u32, cqe: Cqe) {
+    pub(super) fn received<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, generation: u32, cqe: Cqe) -> Harvest {
+        let mut harvest = Harvest::Quiet;
         let record = ledger.fds.at(fd);
         // The receive counts as in flight, and while it does the number cannot begin another life.
         assert!(record.generation == generation && !record.multishot.is_off(), "a descriptor outlives its receive");
@@ -214,15 +223,17 @@ impl Uring {
             }
         }
         if record.closing {
-            return ledger.settle_close(fd);
+            ledger.settle_close(fd);
+            return harvest;
         }
-        self.advance_reads(ledger, fd);
-        self.advance_polls(ledger, fd);
+        self.advance_reads(ledger, fd, &mut harvest);
+        self.advance_polls(ledger, fd, &mut harvest);
         let record = ledger.fds.at(fd);
         if record.buffers >= QUEUE_MAX && record.multishot == Multishot::Armed {
             record.direct = DIRECT_READS;
             self.stop_multishot(ledger, fd);
         }
+        harvest
     }
 
     /// Learns from a single-shot receive what the next read should expect.
