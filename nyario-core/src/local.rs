@@ -23,7 +23,7 @@ struct Owner;
 impl Drop for Owner {
     fn drop(&mut self) {
         let (looped, forks) = FAST.replace((null(), 0));
-        if !looped.is_null() && forks == FORKS.load(Ordering::Relaxed) {
+        if !looped.is_null() && forks == self::forks() {
             // SAFETY: it came from a box in `make`, and nothing reaches it any more. A forked child leaves its
             // parent's loop alone instead: the kernel's half of it belongs to the parent.
             drop(unsafe { Box::from_raw(looped.cast_mut()) });
@@ -35,7 +35,7 @@ impl Drop for Owner {
 #[inline]
 pub fn current() -> Option<&'static Loop<Linux>> {
     let (looped, forks) = FAST.get();
-    if looped.is_null() || forks != FORKS.load(Ordering::Relaxed) {
+    if looped.is_null() || forks != self::forks() {
         return None;
     }
     // SAFETY: it stays until the thread ends. 'static is a lie that the thread cannot catch: it is told to nobody
@@ -56,8 +56,15 @@ pub fn get() -> Result<&'static Loop<Linux>, Errno> {
     }
 }
 
-#[cold]
-fn make() -> Result<&'static Loop<Linux>, Errno> {
+/// How many forks lie between this process and the first one that asked: what a host compares to tell that a loop
+/// which it finds in memory is its parent's.
+#[inline]
+pub fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Begins to count forks; to be called before the first loop is made.
+pub fn watch_forks() {
     static WATCH: Once = Once::new();
     extern "C" fn forked() {
         FORKS.fetch_add(1, Ordering::Relaxed);
@@ -66,9 +73,14 @@ fn make() -> Result<&'static Loop<Linux>, Errno> {
     WATCH.call_once(|| unsafe {
         libc::pthread_atfork(None, None, Some(forked));
     });
+}
+
+#[cold]
+fn make() -> Result<&'static Loop<Linux>, Errno> {
+    watch_forks();
     let looped = Box::into_raw(Box::new(Loop::new(Linux, &Config::from_env()?)?));
     OWNER.with(|owner| drop(owner.set(Owner)));
-    FAST.set((looped, FORKS.load(Ordering::Relaxed)));
+    FAST.set((looped, forks()));
     // SAFETY: as in `current`.
     Ok(unsafe { &*looped })
 }
