@@ -327,6 +327,11 @@ impl<K: Kernel> Runtime<K> {
         due
     }
 
+    /// Whether [`next`](Self::next) may have something without another turn.
+    pub fn has_news(&self) -> bool {
+        self.driver.has_news()
+    }
+
     /// Asks the loop to end; see [`stopping`](Self::stopping).
     pub fn stopper(&self) -> Stopper<K> {
         Stopper { stop: self.stop.clone(), waker: self.driver.waker() }

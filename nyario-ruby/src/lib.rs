@@ -1,12 +1,38 @@
 //! The extension of the gem: the core of nyario under Ruby's fibers.
+//!
+//! ```text
+//!   Nyario.loop (root fiber)            a handler (Ruby Fiber)              another handler
+//!        | transfer  ---------------------->  | conn.read: nothing there
+//!        |                                    | submit AtHand, park
+//!        |                                    | whose turn is it? ---transfer-->  | conn.read returns
+//!        | <---------------------------- nobody's: transfer --------------------- | parks
+//!        | turn: the GVL is released while the kernel has nothing
+//! ```
+//!
+//! Fibers hand control to each other directly; the root fiber is only entered when a turn is due. No Rust value with a
+//! destructor and no borrow of the loop lives across a transfer, because Ruby may leave a fiber's frames by longjmp or
+//! drop the fiber where it stands.
+
+mod api;
+mod connection;
+mod descriptor;
+mod fiber;
+mod looped;
+mod raise;
+mod task;
+mod typed;
+mod wait;
 
 use magnus::{Error, Module, Ruby};
 
 #[magnus::init(name = "nyario")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
+    nyario_core::local::watch_forks();
     let nyario = ruby.define_module("Nyario")?;
     nyario.const_set("VERSION", env!("CARGO_PKG_VERSION"))?;
-    Ok(())
+    connection::define(ruby, nyario)?;
+    task::define(ruby, nyario)?;
+    api::define(ruby, nyario)
 }
 
 // Ruby derives this function's name from the file's, and RubyGems since 3.4.6 names the file after the crate instead of

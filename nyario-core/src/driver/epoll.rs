@@ -51,6 +51,11 @@ impl Epoll {
         kernel.close(self.fd);
     }
 
+    /// Whether there is something to harvest without asking the kernel.
+    pub(super) fn has_news(&self) -> bool {
+        self.next < self.found || !self.accepting.is_empty()
+    }
+
     pub(super) fn descriptor(&self) -> Fd {
         self.fd
     }

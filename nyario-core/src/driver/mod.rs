@@ -324,6 +324,16 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Whether [`next`](Self::next) may have something without another turn.
+    pub fn has_news(&self) -> bool {
+        !self.ledger.done.is_empty()
+            || !self.early.is_empty()
+            || match &self.backend {
+                Backend::Uring(uring) => uring.has_news(),
+                Backend::Epoll(epoll) => epoll.has_news(),
+            }
+    }
+
     /// Looks at the kernel once: submits what is queued, waits for up to `limit` nanoseconds (`None`: as long as it
     /// takes) or until a deadline, a completion or a wake-up, and passes deadlines. Does not wait while results are
     /// at hand.

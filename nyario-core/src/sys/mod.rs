@@ -40,6 +40,8 @@ pub unsafe trait Kernel: Clone + 'static {
     fn status(&self, fd: Fd) -> Result<FdStatus, Errno>;
     /// `fcntl(F_GETFL)`.
     fn flags(&self, fd: Fd) -> i32;
+    /// `fcntl(F_DUPFD_CLOEXEC)`: another descriptor of the same file.
+    fn duplicate(&self, fd: Fd) -> i32;
     /// `fcntl(F_SETFL)`.
     fn set_flags(&self, fd: Fd, flags: i32) -> i32;
 

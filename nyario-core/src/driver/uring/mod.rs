@@ -92,6 +92,11 @@ impl Uring {
         self.ring.shut(kernel);
     }
 
+    /// Whether there is something to harvest without asking the kernel.
+    pub(super) fn has_news(&self) -> bool {
+        self.ring.has_completions()
+    }
+
     pub(super) fn descriptor(&self) -> Fd {
         self.ring.fd()
     }

@@ -48,6 +48,10 @@ unsafe impl Kernel for Linux {
         call!(SYS_fcntl, fd, libc::F_GETFL) as i32
     }
 
+    fn duplicate(&self, fd: Fd) -> i32 {
+        call!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 0) as i32
+    }
+
     fn set_flags(&self, fd: Fd, flags: i32) -> i32 {
         call!(SYS_fcntl, fd, libc::F_SETFL, flags) as i32
     }

@@ -1,0 +1,473 @@
+//! `Nyario.*`.
+
+use crate::looped::{self, Job, Looped, Me, QFALSE, QNIL, READ_MAX, Slot};
+use crate::{descriptor, fiber, raise, task, wait};
+use magnus::rb_sys::{AsRawValue, protect};
+use magnus::{Error, RModule, Ruby, Value, function, prelude::*, scan_args};
+use nyario_core::driver::{Op, OpId, Submitted};
+use nyario_core::runtime::Start;
+use nyario_core::sys::{Errno, Fd, Kernel, Linux, check};
+use rb_sys::{VALUE, rb_protect, rb_thread_check_ints};
+use std::ffi::{CStr, c_char, c_int, c_long};
+
+/// How often a fiber may begin to wait again while the loop ends, before it is left alone.
+const REFUSALS: u32 = 1000;
+
+/// Defines a method without magnus's conversions, which the hot ones do without.
+///
+/// # Safety
+///
+/// `function` must have the C signature that Ruby expects for `arity`.
+pub(crate) unsafe fn method(class: VALUE, name: &CStr, function: *const (), arity: c_int) {
+    // SAFETY: as above; Ruby itself declares the parameter as a function of no known arguments.
+    unsafe {
+        let function = std::mem::transmute::<*const (), unsafe extern "C" fn() -> VALUE>(function);
+        rb_sys::rb_define_method(class, name.as_ptr(), Some(function), arity);
+    }
+}
+
+/// The arguments of a method of arity -1.
+///
+/// # Safety
+///
+/// `argv` must hold `argc` values for as long as the slice is used.
+#[inline]
+pub(crate) unsafe fn arguments<'a>(argc: c_int, argv: *const VALUE) -> &'a [VALUE] {
+    if argc == 0 {
+        return &[];
+    }
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(argv, argc as usize) }
+}
+
+/// Reads once from a descriptor: a String of at least one byte, or nil at the end.
+///
+/// # Safety
+///
+/// Called from Ruby, with the GVL held.
+#[inline]
+pub(crate) unsafe fn read_from(fd: Fd, arguments: &[VALUE]) -> VALUE {
+    // SAFETY: as above; no borrow of the loop lives across the park or a call that makes a String.
+    unsafe {
+        let max = match arguments {
+            [] => READ_MAX,
+            [max] if *max == QNIL => READ_MAX,
+            [max] => match usize::try_from(rb_sys::NUM2LONG(*max)) {
+                Ok(max) if max > 0 => max.min(READ_MAX),
+                _ => raise::argument("the length must be above 0"),
+            },
+            _ => raise::argument("one length at most"),
+        };
+        let looped = looped_or_raise();
+        loop {
+            let held = (*looped).runtime.driver().peek(fd);
+            if !held.is_empty() {
+                let (ptr, count) = (held.as_ptr(), held.len().min(max));
+                let text = rb_sys::rb_str_new(ptr.cast::<c_char>(), count as c_long);
+                (*looped).runtime.driver().consume(fd, count);
+                return text;
+            }
+            let scratch = (&raw mut *(*looped).scratch).cast::<u8>();
+            let count = (*looped).runtime.driver().try_read(fd, std::slice::from_raw_parts_mut(scratch, max));
+            match count {
+                0 => return QNIL,
+                again if again == -libc::EAGAIN => {}
+                error if error < 0 => raise::system_call(error),
+                count => return rb_sys::rb_str_new(scratch.cast::<c_char>(), count.into()),
+            }
+            let result = match looped::me(looped) {
+                Me::Ours(slot) => wait_at_hand(looped, slot, fd),
+                Me::Guest(slot) => {
+                    let result = wait_at_hand(looped, slot, fd);
+                    (*looped).leave(slot);
+                    result
+                }
+                Me::Nobody => {
+                    rb_sys::rb_thread_wait_fd(fd);
+                    continue;
+                }
+            };
+            if result < 0 {
+                raise::system_call(result);
+            }
+        }
+    }
+}
+
+#[inline]
+unsafe fn wait_at_hand(looped: *mut Looped, slot: Slot, fd: Fd) -> i32 {
+    // SAFETY: the caller runs on that fiber; the operation borrows nothing.
+    unsafe {
+        match (*looped).submit(slot, Op::AtHand { fd }, 0) {
+            Submitted::Done(result) => result,
+            Submitted::Pending(_) => looped::park(looped, slot),
+        }
+    }
+}
+
+/// Writes every string, whole, and returns how many bytes that was.
+///
+/// # Safety
+///
+/// Called from Ruby, with the GVL held.
+#[inline]
+pub(crate) unsafe fn write_to(fd: Fd, strings: &[VALUE]) -> VALUE {
+    // SAFETY: as above.
+    unsafe {
+        let looped = looped_or_raise();
+        let mut total = 0;
+        for &string in strings {
+            total += write_string(looped, fd, string);
+        }
+        rb_sys::LONG2NUM(total as c_long)
+    }
+}
+
+#[inline]
+unsafe fn write_string(looped: *mut Looped, fd: Fd, string: VALUE) -> usize {
+    // SAFETY: the string lies on this fiber's stack, so it stays where it is; its bytes are borrowed for the call.
+    unsafe {
+        let string = if rb_sys::RB_TYPE_P(string, rb_sys::ruby_value_type::RUBY_T_STRING) {
+            string
+        } else {
+            rb_sys::rb_obj_as_string(string)
+        };
+        let len = rb_sys::RSTRING_LEN(string) as usize;
+        let bytes = std::slice::from_raw_parts(rb_sys::RSTRING_PTR(string).cast::<u8>(), len);
+        let count = (*looped).runtime.driver().try_write(fd, bytes);
+        if count as usize != len || count < 0 {
+            write_rest(looped, fd, string, count);
+        }
+        std::hint::black_box(string);
+        len
+    }
+}
+
+/// Goes on with a write that could not be made at once.
+#[cold]
+unsafe fn write_rest(looped: *mut Looped, fd: Fd, string: VALUE, first: i32) {
+    // SAFETY: as in `write_string`; across the wait the string is locked, so that its bytes stay where the kernel
+    // reads them.
+    unsafe {
+        let mut written = 0;
+        let mut result = first;
+        loop {
+            match result {
+                again if again == -libc::EAGAIN => {}
+                error if error < 0 => raise::system_call(error),
+                count => written += count as usize,
+            }
+            let len = rb_sys::RSTRING_LEN(string) as usize;
+            if written >= len {
+                return;
+            }
+            result = match looped::me(looped) {
+                Me::Ours(slot) => write_locked(looped, slot, fd, string, written),
+                Me::Guest(slot) => {
+                    let result = write_locked(looped, slot, fd, string, written);
+                    (*looped).leave(slot);
+                    result
+                }
+                Me::Nobody => {
+                    rb_sys::rb_thread_fd_writable(fd);
+                    let rest = rb_sys::RSTRING_PTR(string).cast::<u8>().add(written);
+                    let rest = std::slice::from_raw_parts(rest, len - written);
+                    (*looped).runtime.driver().try_write(fd, rest)
+                }
+            };
+        }
+    }
+}
+
+/// One write that waits. The kernel may read the bytes until it completes, whatever is raised in the fiber meanwhile:
+/// an exception cancels it, waits for the end, and goes on its way then.
+unsafe fn write_locked(looped: *mut Looped, slot: Slot, fd: Fd, string: VALUE, from: usize) -> i32 {
+    unsafe extern "C" fn wait(slot: VALUE) -> VALUE {
+        // SAFETY: called below, on that fiber.
+        unsafe { looped::park(looped::current(), slot as Slot) };
+        QNIL
+    }
+    // SAFETY: the string is locked until the operation has completed.
+    unsafe {
+        rb_sys::rb_str_locktmp(string);
+        let buf = rb_sys::RSTRING_PTR(string).cast::<u8>().add(from);
+        let len = rb_sys::RSTRING_LEN(string) as usize - from;
+        let result = match (*looped).submit(slot, Op::Write { fd, buf, len }, 0) {
+            Submitted::Done(result) => result,
+            Submitted::Pending(op) => {
+                let (mut state, mut error) = (0, QNIL);
+                rb_protect(Some(wait), slot as VALUE, &mut state);
+                let mut tag = state;
+                while (&(*looped).waiters)[slot as usize].op != OpId::NONE {
+                    error = if state != 0 { rb_sys::rb_errinfo() } else { error };
+                    (*looped).runtime.cancel(op);
+                    rb_protect(Some(wait), slot as VALUE, &mut state);
+                    tag = if state != 0 { state } else { tag };
+                }
+                if tag != 0 {
+                    rb_sys::rb_str_unlocktmp(string);
+                    if error != QNIL {
+                        rb_sys::rb_set_errinfo(error);
+                    }
+                    rb_sys::rb_jump_tag(tag);
+                }
+                (&(*looped).waiters)[slot as usize].result
+            }
+        };
+        rb_sys::rb_str_unlocktmp(string);
+        result
+    }
+}
+
+/// Closes a descriptor; whatever waits on it fails with EBADF.
+///
+/// # Safety
+///
+/// Called from Ruby, with the GVL held.
+pub(crate) unsafe fn close(fd: Fd) {
+    // SAFETY: as above; a close borrows nothing.
+    unsafe {
+        let looped = looped_or_raise();
+        let result = match looped::me(looped) {
+            Me::Ours(slot) | Me::Guest(slot) => match (*looped).submit(slot, Op::Close { fd }, 0) {
+                Submitted::Done(result) => result,
+                Submitted::Pending(_) => looped::park(looped, slot),
+            },
+            Me::Nobody => match (*looped).runtime.close(fd, nyario_core::runtime::NOBODY) {
+                Submitted::Done(result) => result,
+                Submitted::Pending(_) => 0,
+            },
+        };
+        if result < 0 {
+            raise::system_call(result);
+        }
+    }
+}
+
+unsafe fn looped_or_raise() -> *mut Looped {
+    // SAFETY: the GVL is held.
+    unsafe {
+        let looped = looped::current();
+        if !looped.is_null() {
+            return looped;
+        }
+        match looped::get() {
+            Ok(looped) => looped,
+            Err(error) => raise::system_call(error.result()),
+        }
+    }
+}
+
+unsafe extern "C" fn read(argc: c_int, argv: *const VALUE, _: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
+    unsafe {
+        match arguments(argc, argv) {
+            [source, rest @ ..] => read_from(descriptor::of(*source), rest),
+            [] => raise::argument("Nyario.read takes a connection, an IO or a descriptor, and perhaps a length"),
+        }
+    }
+}
+
+unsafe extern "C" fn write(argc: c_int, argv: *const VALUE, _: VALUE) -> VALUE {
+    // SAFETY: as above.
+    unsafe {
+        match arguments(argc, argv) {
+            [target, strings @ ..] => write_to(descriptor::of(*target), strings),
+            [] => raise::argument("Nyario.write takes a connection, an IO or a descriptor, and strings"),
+        }
+    }
+}
+
+unsafe extern "C" fn sleep(_: VALUE, seconds: VALUE) -> VALUE {
+    // SAFETY: as above; a park borrows nothing.
+    unsafe {
+        let seconds = rb_sys::NUM2DBL(seconds);
+        if seconds.is_nan() || seconds < 0.0 {
+            raise::argument("the time must be 0 or more seconds");
+        }
+        let nanos = (seconds * 1e9).ceil() as u64;
+        let looped = looped_or_raise();
+        let me = looped::me(looped);
+        if let Me::Ours(slot) | Me::Guest(slot) = me {
+            let until = Linux.now().saturating_add(nanos);
+            let result = match (*looped).submit(slot, Op::Park, until) {
+                Submitted::Done(result) => result,
+                Submitted::Pending(_) => looped::park(looped, slot),
+            };
+            if matches!(me, Me::Guest(_)) {
+                (*looped).leave(slot);
+            }
+            if result < 0 {
+                raise::system_call(result);
+            }
+        } else {
+            let (tv_sec, tv_usec) = ((nanos / 1_000_000_000) as i64, (nanos % 1_000_000_000).div_ceil(1000) as i64);
+            rb_sys::rb_thread_wait_for(rb_sys::timeval { tv_sec, tv_usec });
+        }
+        QNIL
+    }
+}
+
+fn register(ruby: &Ruby, args: &[Value]) -> Result<Value, Error> {
+    let args = scan_args::scan_args::<(Value,), (Option<Value>,), (), (), _, Option<magnus::block::Proc>>(args)?;
+    let kwargs = scan_args::get_kwargs::<_, (), (Option<bool>,), ()>(args.keywords, &[], &["eager"])?;
+    let (server,) = args.required;
+    let callable = match (args.optional.0, args.block) {
+        (Some(callable), None) if callable.respond_to("call", false)? => callable,
+        (None, Some(block)) => block.as_value(),
+        (Some(_), None) => return Err(Error::new(ruby.exception_type_error(), "the handler must respond to call")),
+        _ => return Err(Error::new(ruby.exception_arg_error(), "a handler is given: a callable, or a block")),
+    };
+    let start = if kwargs.optional.0.unwrap_or(false) { Start::Eager } else { Start::Lazy };
+    let fail = |errno| raise::error(ruby, errno, "Nyario.register");
+    let mut fd = -1;
+    protect(|| {
+        // SAFETY: magnus calls with the GVL held; nothing in here has a destructor.
+        fd = unsafe { descriptor::of(server.as_raw()) };
+        QNIL
+    })?;
+    // The IO object goes on owning its descriptor, so the loop gets one of its own.
+    let own = check(Linux.duplicate(fd)).map_err(fail)?;
+    // SAFETY: the GVL is held; no borrow outlives its statement.
+    unsafe {
+        let looped = looped::get().map_err(fail)?;
+        let handler = (*looped).handler(callable.as_raw(), server.as_raw());
+        if let Err(error) = (*looped).register(own, handler, start) {
+            Linux.close(own);
+            return Err(fail(error));
+        }
+    }
+    Ok(server)
+}
+
+fn spawn(ruby: &Ruby) -> Result<Value, Error> {
+    let block = ruby.block_proc()?.as_raw();
+    // SAFETY: magnus calls with the GVL held; no borrow outlives its statement.
+    unsafe {
+        let looped = looped::get().map_err(|errno| raise::error(ruby, errno, "Nyario.spawn"))?;
+        if (*looped).ending {
+            return Err(raise::error(ruby, Errno(libc::ECANCELED), "Nyario.spawn: the loop is ending"));
+        }
+        let mut task = QNIL;
+        protect(|| {
+            task = task::create(looped);
+            task
+        })?;
+        match fiber::start(looped, Job::Run { block, task }) {
+            Some(slot) => (*looped).ready.push_back(slot),
+            None => return Err(Error::new(ruby.exception_runtime_error(), "no fiber can be made for the task")),
+        }
+        Ok(magnus::rb_sys::FromRawValue::from_raw(task))
+    }
+}
+
+fn run_loop(ruby: &Ruby) -> Result<(), Error> {
+    // SAFETY: magnus calls with the GVL held; no borrow outlives its statement, and everything that may raise runs
+    // under `protect`.
+    unsafe {
+        let looped = looped::get().map_err(|errno| raise::error(ruby, errno, "Nyario.loop"))?;
+        if (*looped).running {
+            return Err(Error::new(ruby.exception_runtime_error(), "the loop of this thread runs already"));
+        }
+        (*looped).running = true;
+        (*looped).root = rb_sys::rb_fiber_current();
+        let ran = protect(|| {
+            while (*looped).failure == QNIL && !(*looped).runtime.stopping() && (*looped).has_work() {
+                fiber::run_ready(looped);
+                wait::turn(looped);
+                rb_thread_check_ints();
+            }
+            QFALSE
+        });
+        let ended = end(looped);
+        let failure = (*looped).failure;
+        let servers: Vec<VALUE> = (*looped).handlers.iter().map(|handler| handler.server).collect();
+        looped::free(looped);
+        for server in servers {
+            close_server(server);
+        }
+        ran?;
+        ended?;
+        if failure != QNIL {
+            protect(|| rb_sys::rb_exc_raise(failure))?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends what the loop drives. An exception that comes meanwhile does not shorten it, and is handed on.
+unsafe fn end(looped: *mut Looped) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    // SAFETY: as in `run_loop`.
+    unsafe {
+        let mut failure = std::mem::replace(&mut (*looped).failure, QNIL);
+        (*looped).ending = true;
+        (*looped).runtime.shut();
+        let mut refusals = 0;
+        while (*looped).jobs > 0 && refusals < REFUSALS {
+            refusals += 1;
+            let waits: Vec<OpId> = (*looped).waiters.iter().map(|waiter| waiter.op).collect();
+            for op in waits {
+                (*looped).runtime.cancel(op);
+            }
+            let step = protect(|| {
+                fiber::run_ready(looped);
+                (*looped).runtime.turn(true, false);
+                QNIL
+            });
+            outcome = outcome.and(step.map(drop));
+            // Only the first is told; but while there is one, no fiber would run.
+            let another = std::mem::replace(&mut (*looped).failure, QNIL);
+            failure = if failure == QNIL { another } else { failure };
+        }
+        if (*looped).jobs > 0 {
+            eprintln!("nyario: {} fibers went on waiting after {REFUSALS} refusals; they are abandoned", (*looped).jobs);
+        }
+        (*looped).failure = failure;
+    }
+    outcome
+}
+
+/// Closes the Ruby object of a server, if it is one that can be closed.
+unsafe fn close_server(server: VALUE) {
+    // SAFETY: the GVL is held; an IO that is closed already is not an error, and nothing else can be done about one.
+    unsafe {
+        if rb_sys::RB_TYPE_P(server, rb_sys::ruby_value_type::RUBY_T_FILE) {
+            drop(protect(|| rb_sys::rb_io_close(server)));
+        }
+    }
+}
+
+fn stop() {
+    let looped = looped::current();
+    if looped.is_null() {
+        looped::stop_all();
+    } else {
+        // SAFETY: it is the thread's own loop.
+        unsafe { (*looped).runtime.stopper() }.stop();
+    }
+}
+
+fn backend(ruby: &Ruby) -> Result<&'static str, Error> {
+    // SAFETY: magnus calls with the GVL held.
+    unsafe {
+        let looped = looped::get().map_err(|errno| raise::error(ruby, errno, "Nyario.backend"))?;
+        Ok((*looped).runtime.backend().name())
+    }
+}
+
+pub(crate) fn define(_ruby: &Ruby, nyario: RModule) -> Result<(), Error> {
+    nyario.define_module_function("register", function!(register, -1))?;
+    nyario.define_module_function("spawn", function!(spawn, 0))?;
+    nyario.define_module_function("loop", function!(run_loop, 0))?;
+    nyario.define_module_function("stop", function!(stop, 0))?;
+    nyario.define_module_function("backend", function!(backend, 0))?;
+    // SAFETY: each function has the signature of its arity.
+    unsafe {
+        let singleton = nyario.singleton_class()?.as_raw();
+        method(singleton, c"read", read as *const (), -1);
+        method(singleton, c"write", write as *const (), -1);
+        method(singleton, c"sleep", sleep as *const (), 1);
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The fibers that serve connections and run tasks.
+//!
+//! Ruby frees the stack of a fiber that has ended after a transfer only when it collects it, so ours do not end: they
+//! take one job after the other, and rest in a pool between two.
+
+use crate::looped::{self, Job, Looped, NO_SLOT, QNIL, Slot};
+use crate::task::Task;
+use crate::typed;
+use rb_sys::{VALUE, rb_errinfo, rb_protect, rb_set_errinfo};
+use std::ffi::{c_char, c_int, c_long};
+
+/// Finds a fiber for a job. Without one (Ruby has no stack left) that is reported, and the job is not begun.
+///
+/// # Safety
+///
+/// The GVL is held, and `looped` is the thread's own.
+pub(crate) unsafe fn start(looped: *mut Looped, job: Job) -> Option<Slot> {
+    // SAFETY: as above; no borrow is held while Ruby runs.
+    unsafe {
+        let slot = match looped::rested(&mut *looped) {
+            Some(slot) => slot,
+            None => {
+                let mut state = 0;
+                let fiber = rb_protect(Some(create), QNIL, &mut state);
+                if state != 0 {
+                    report("nyario: no fiber for a job: ", take_error());
+                    return None;
+                }
+                (*looped).enter(fiber)
+            }
+        };
+        (&mut (*looped).waiters)[slot as usize].job = job;
+        (*looped).jobs += 1;
+        Some(slot)
+    }
+}
+
+/// Makes a Ruby Fiber, by `Fiber.new`: what the C API makes is a blocking one.
+unsafe extern "C" fn create(_: VALUE) -> VALUE {
+    // SAFETY: called with the GVL held; may raise, under `rb_protect`.
+    unsafe {
+        let class = rb_sys::rb_path2class(c"Fiber".as_ptr());
+        let body = rb_sys::rb_proc_new(Some(body), QNIL);
+        let new = rb_sys::rb_intern(c"new".as_ptr());
+        rb_sys::rb_funcall_with_block(class, new, 0, std::ptr::null(), body)
+    }
+}
+
+/// What every fiber of ours runs.
+unsafe extern "C" fn body(_: VALUE, _: VALUE, _: c_int, _: *const VALUE, _: VALUE) -> VALUE {
+    let looped = looped::current();
+    // SAFETY: Ruby runs it on a fiber that this loop has just transferred to; no borrow is held across a job or a
+    // transfer, and nothing here has a destructor.
+    unsafe {
+        let slot = (*looped).current;
+        loop {
+            let mut state = 0;
+            rb_protect(Some(run), slot as VALUE, &mut state);
+            let error = if state == 0 { QNIL } else { take_error() };
+            end(looped, slot, error);
+            (*looped).rest(slot);
+            looped::give_way(looped, slot);
+        }
+    }
+}
+
+unsafe extern "C" fn run(slot: VALUE) -> VALUE {
+    let looped = looped::current();
+    // SAFETY: as in `body`; may raise, under `rb_protect`.
+    unsafe {
+        match (&(*looped).waiters)[slot as usize].job {
+            Job::None => {}
+            Job::Serve { conn, callable } => {
+                let connection = crate::connection::wrap(conn);
+                let call = rb_sys::rb_intern(c"call".as_ptr());
+                rb_sys::rb_funcallv(callable, call, 1, &connection);
+            }
+            Job::Run { block, task } => {
+                let value = rb_sys::rb_proc_call(block, rb_sys::rb_ary_new());
+                (*typed::unwrap::<Task>(task)).value = value;
+            }
+        }
+    }
+    QNIL
+}
+
+/// Sees a job off: its connection ends, whoever joins its task is told, and an exception is reported.
+unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE) {
+    // SAFETY: as in `body`.
+    unsafe {
+        let job = (&(*looped).waiters)[slot as usize].job;
+        (*looped).jobs -= 1;
+        match job {
+            Job::None => {}
+            Job::Serve { conn, .. } => {
+                (*looped).runtime.finish(conn);
+                if error != QNIL && !is_ordinary(looped, error) {
+                    report("nyario: a handler failed, its connection is closed: ", error);
+                }
+            }
+            Job::Run { task, .. } => {
+                let task = typed::unwrap::<Task>(task);
+                (*task).error = error;
+                let unheard = (*task).end(&mut (*looped).runtime);
+                if unheard && error != QNIL && !is_ordinary(looped, error) {
+                    report("nyario: a task failed: ", error);
+                }
+            }
+        }
+        if error != QNIL && !is_a(error, rb_sys::rb_eStandardError) && !is_a(error, rb_sys::rb_eScriptError) {
+            // An interrupt, an exit, or no memory: that is for whoever called the loop.
+            (*looped).failure = error;
+        }
+    }
+}
+
+/// Whether an exception is the ordinary end of a handler: its peer has gone, or the loop ends.
+unsafe fn is_ordinary(looped: *mut Looped, error: VALUE) -> bool {
+    // SAFETY: the GVL is held.
+    unsafe {
+        if !is_a(error, rb_sys::rb_eSystemCallError) {
+            return !is_a(error, rb_sys::rb_eStandardError) && !is_a(error, rb_sys::rb_eScriptError);
+        }
+        let errno = rb_sys::rb_intern(c"errno".as_ptr());
+        let number = rb_sys::NUM2LONG(rb_sys::rb_funcallv(error, errno, 0, std::ptr::null()));
+        match number as i32 {
+            libc::ECONNRESET | libc::EPIPE => true,
+            libc::ECANCELED => (*looped).ending,
+            _ => false,
+        }
+    }
+}
+
+unsafe fn is_a(error: VALUE, class: VALUE) -> bool {
+    // SAFETY: both are live objects.
+    unsafe { rb_sys::rb_obj_is_kind_of(error, class) == looped::QTRUE }
+}
+
+/// The exception that `rb_protect` caught. What is thrown without one (`throw`, `break`) becomes a text.
+unsafe fn take_error() -> VALUE {
+    // SAFETY: the GVL is held.
+    unsafe {
+        let error = rb_errinfo();
+        rb_set_errinfo(QNIL);
+        if is_a(error, rb_sys::rb_eException) {
+            return error;
+        }
+        let text = "a handler or task was left by throw or break";
+        let text = rb_sys::rb_str_new(text.as_ptr().cast::<c_char>(), text.len() as c_long);
+        rb_sys::rb_exc_new_str(rb_sys::rb_eRuntimeError, text)
+    }
+}
+
+/// Writes an exception with its backtrace to `$stderr`.
+///
+/// # Safety
+///
+/// The GVL is held, and `error` is an exception.
+pub(crate) unsafe fn report(what: &'static str, error: VALUE) {
+    struct Report {
+        what: &'static str,
+        error: VALUE,
+    }
+    unsafe extern "C" fn write(report: VALUE) -> VALUE {
+        // SAFETY: it is the report below.
+        unsafe {
+            let Report { what, error } = *(report as *const Report);
+            let message = rb_sys::rb_intern(c"full_message".as_ptr());
+            let text = rb_sys::rb_str_new(what.as_ptr().cast::<c_char>(), what.len() as c_long);
+            rb_sys::rb_str_append(text, rb_sys::rb_funcallv(error, message, 0, std::ptr::null()));
+            let write = rb_sys::rb_intern(c"write".as_ptr());
+            rb_sys::rb_funcallv(rb_sys::rb_gv_get(c"$stderr".as_ptr()), write, 1, &text)
+        }
+    }
+    let report = Report { what, error };
+    let mut state = 0;
+    // SAFETY: as above; `report` outlives the call. If even that raises, there is nowhere left to say so.
+    unsafe {
+        rb_protect(Some(write), (&raw const report) as VALUE, &mut state);
+        if state != 0 {
+            rb_set_errinfo(QNIL);
+        }
+    }
+}
+
+/// Runs whoever is to run, from the root fiber, until a turn is due.
+///
+/// # Safety
+///
+/// The GVL is held, and the caller is the loop's root fiber. May leave by longjmp when an exception is raised in it.
+pub(crate) unsafe fn run_ready(looped: *mut Looped) {
+    // SAFETY: as above.
+    unsafe {
+        (*looped).refill_chain();
+        looped::give_way(looped, NO_SLOT);
+    }
+}

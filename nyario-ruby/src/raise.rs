@@ -1,0 +1,68 @@
+//! Turning results into Ruby exceptions.
+//!
+//! Raising is a longjmp: whoever calls these holds nothing that has to be dropped.
+
+use nyario_core::sys::Errno;
+use rb_sys::{VALUE, rb_eArgError, rb_eIOError, rb_eRuntimeError, rb_exc_raise, rb_str_new, rb_syserr_new};
+use std::ffi::{c_char, c_long};
+
+/// Raises the SystemCallError of a negative result.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn system_call(result: i32) -> ! {
+    // SAFETY: as above; the message may be NULL.
+    unsafe { rb_exc_raise(rb_syserr_new(-result, std::ptr::null())) }
+}
+
+/// Raises an IOError.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn io(message: &str) -> ! {
+    // SAFETY: as above.
+    unsafe { with(rb_eIOError, message) }
+}
+
+/// Raises an ArgumentError.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn argument(message: &str) -> ! {
+    // SAFETY: as above.
+    unsafe { with(rb_eArgError, message) }
+}
+
+/// Raises a RuntimeError.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn runtime(message: &str) -> ! {
+    // SAFETY: as above.
+    unsafe { with(rb_eRuntimeError, message) }
+}
+
+unsafe fn with(class: VALUE, message: &str) -> ! {
+    // SAFETY: the message is copied before anything is raised.
+    unsafe {
+        let text = rb_str_new(message.as_ptr().cast::<c_char>(), message.len() as c_long);
+        rb_exc_raise(rb_sys::rb_exc_new_str(class, text))
+    }
+}
+
+/// What the core's own errors mean to a Ruby caller.
+pub(crate) fn error(ruby: &magnus::Ruby, errno: Errno, what: &str) -> magnus::Error {
+    use magnus::{TryConvert, Value, prelude::*};
+    let made = ruby
+        .exception_system_call_error()
+        .funcall::<_, _, Value>("new", (what, errno.0))
+        .and_then(magnus::Exception::try_convert);
+    match made {
+        Ok(exception) => exception.into(),
+        Err(error) => error,
+    }
+}
