@@ -372,12 +372,14 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
         (*looped).running = true;
         (*looped).root = rb_sys::rb_fiber_current();
         let ran = protect(|| {
-            while (*looped).failure == QNIL && !(*looped).runtime.stopping() && (*looped).has_work() {
+            loop {
                 fiber::run_ready(looped);
+                if (*looped).failure != QNIL || (*looped).runtime.stopping() || !(*looped).has_work() {
+                    return QFALSE;
+                }
                 wait::turn(looped);
                 rb_thread_check_ints();
             }
-            QFALSE
         });
         let ended = end(looped);
         let failure = (*looped).failure;

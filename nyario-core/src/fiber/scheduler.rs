@@ -37,6 +37,12 @@ struct Inner<K: Kernel> {
     ready: ReadyQueue,
 }
 
+impl<K: Kernel> Inner<K> {
+    fn has_work(&self) -> bool {
+        self.fibers.live() > 0 || self.runtime.serving() > 0
+    }
+}
+
 /// A loop and its fibers. It stays on the thread that made it.
 pub struct Loop<K: Kernel = Linux> {
     inner: UnsafeCell<Inner<K>>,
@@ -149,7 +155,7 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn has_work(&self) -> bool {
-        self.with(|inner| inner.fibers.live() > 0 || inner.runtime.serving() > 0)
+        self.with(|inner| inner.has_work())
     }
 
     /// One turn: those that are ready, those whose operation is over, and a look at the kernel. Each of the first two
@@ -174,7 +180,8 @@ impl<K: Kernel> Loop<K> {
             }
         }
         self.with(|inner| {
-            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN;
+            // With nobody left to wait for, waiting would never end.
+            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || !inner.has_work();
             if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
