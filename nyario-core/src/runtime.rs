@@ -110,7 +110,7 @@ impl<K: Kernel> Runtime<K> {
     /// # Safety
     ///
     /// As [`Driver::submit`].
-    #[inline]
+    #[inline(always)]
     pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
         debug_assert!(waiter & whose::MASK == whose::HOST);
         // SAFETY: forwarded from the caller.

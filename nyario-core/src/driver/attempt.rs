@@ -13,6 +13,7 @@ const PIPE_ATOMIC: usize = 4096;
 /// # Safety
 ///
 /// The request's pointers must be valid for what it does.
+#[inline]
 pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: bool, request: &Request) -> i32 {
     let Request { fd, ptr, len, .. } = *request;
     let mut one = libc::iovec { iov_base: ptr.cast(), iov_len: len };

@@ -80,6 +80,7 @@ impl Epoll {
         check(result).map(drop)
     }
 
+    #[inline(always)]
     pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         if request.code == Code::Connect {
             return self.connect(ledger, request, waiter);
@@ -99,6 +100,7 @@ impl Epoll {
     }
 
     /// Carries the operation out if nobody is before it and it may succeed.
+    #[inline(always)]
     pub(super) fn try_now<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
         let record = ledger.fds.at(request.fd);
         let side = request.code.side();
@@ -116,6 +118,7 @@ impl Epoll {
         (result != -libc::EAGAIN).then_some(result)
     }
 
+    #[cold]
     fn connect<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         // SAFETY: the submitter lends the address until the operation completes.
         let result = unsafe { connect_now(&ledger.kernel, ledger.fds.at(request.fd).nonblocking, &request) };
@@ -165,14 +168,17 @@ impl Epoll {
         if bits & HANGUP != 0 {
             record.ready |= ready::HUP;
         }
+        let (reads, writes, polls) = (!record.read.is_empty(), !record.write.is_empty(), !record.poll.is_empty());
         let mut harvest = Harvest::Quiet;
-        if bits & READ_EVENTS != 0 {
+        if reads && bits & READ_EVENTS != 0 {
             self.advance(ledger, fd, Side::Read, &mut harvest);
         }
-        if bits & WRITE_EVENTS != 0 {
+        if writes && bits & WRITE_EVENTS != 0 {
             self.advance(ledger, fd, Side::Write, &mut harvest);
         }
-        report(ledger, fd, bits, &mut harvest);
+        if polls {
+            report(ledger, fd, bits, &mut harvest);
+        }
         harvest
     }
 

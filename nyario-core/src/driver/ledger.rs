@@ -32,6 +32,7 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// Writes down an operation that has to wait, at the end of its descriptor's queue.
+    #[inline(always)]
     pub(super) fn enqueue(&mut self, request: Request, waiter: u64) -> Index {
         let index = self.slab.insert(request, waiter);
         let Ledger { slab, fds, .. } = self;
@@ -44,10 +45,12 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// Ends an operation with that result. The kernel must not hold it any more.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, index: Index, result: i32) {
         let Ledger { slab, fds, timers, .. } = self;
-        timers.remove(slab, index);
+        if slab[index].timer != NONE {
+            timers.remove(slab, index);
+        }
         let Request { code, fd, .. } = slab[index].request;
         if !matches!(code, Code::Park | Code::Close) {
             fds.at(fd).queue(code.side()).remove(slab, index);
@@ -73,16 +76,22 @@ impl<K: Kernel> Ledger<K> {
 
     /// Ends an operation whose completion may be handed out at once, as the first fruit of a harvest; what a harvest
     /// yields besides waits its turn. So most completions never pass through a list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn yield_to(&mut self, harvest: &mut Harvest, index: Index, result: i32) {
         if !matches!(harvest, Harvest::Quiet) || !self.done.is_empty() {
             return self.finish(index, result);
         }
-        self.settle(index, result);
-        *harvest = Harvest::Complete(self.hand_out(index));
+        *harvest = Harvest::Complete(self.conclude(index, result));
     }
 
-    #[inline]
+    /// Ends an operation and hands its completion out at once; nothing else may be waiting to be handed out.
+    #[inline(always)]
+    pub(super) fn conclude(&mut self, index: Index, result: i32) -> Completion {
+        self.settle(index, result);
+        self.hand_out(index)
+    }
+
+    #[inline(always)]
     fn hand_out(&mut self, index: Index) -> Completion {
         let record = &self.slab[index];
         let completion = Completion { waiter: record.waiter, result: record.result, more: false };
@@ -97,6 +106,7 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// The kernel takes hold of an operation.
+    #[inline(always)]
     pub(super) fn take_off(&mut self, index: Index) {
         let record = &mut self.slab[index];
         debug_assert!(record.state == State::Waiting);
@@ -106,6 +116,7 @@ impl<K: Kernel> Ledger<K> {
     }
 
     /// The kernel has let go of an operation.
+    #[inline(always)]
     pub(super) fn land(&mut self, index: Index) {
         let record = &mut self.slab[index];
         debug_assert!(record.state == State::InFlight);

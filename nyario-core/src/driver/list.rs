@@ -37,6 +37,11 @@ impl List {
         self.head == NONE
     }
 
+    /// Whether there is just one.
+    pub(super) fn is_single(&self) -> bool {
+        self.head == self.tail && self.head != NONE
+    }
+
     pub(super) fn first(&self) -> Index {
         self.head
     }
@@ -62,6 +67,10 @@ impl List {
     /// Takes out a record, which must be in this list.
     pub(super) fn remove(&mut self, links: &mut impl Links, index: Index) {
         let Link { next, prev } = std::mem::replace(links.link(index), Link::UNLINKED);
+        if self.head == index && self.tail == index {
+            *self = List::EMPTY;
+            return;
+        }
         if prev == NONE {
             debug_assert_eq!(self.head, index, "removed from a list that it is not in");
             self.head = next;

@@ -21,23 +21,12 @@ impl Slab {
         self.live
     }
 
+    #[inline(always)]
     pub(super) fn insert(&mut self, request: Request, waiter: u64) -> Index {
         self.live += 1;
         let index = self.free;
         if index == NONE {
-            let index = Index::try_from(self.records.len()).ok().filter(|&i| i != NONE);
-            self.records.push(Record {
-                request,
-                waiter,
-                link: Link::UNLINKED,
-                generation: 1,
-                timer: NONE,
-                result: 0,
-                state: State::Waiting,
-                reason: Reason::None,
-                polling: false,
-            });
-            return index.expect("fewer than 2^32 - 1 operations are under way");
+            return self.grow(request, waiter);
         }
         let record = &mut self.records[index as usize];
         debug_assert!(record.state == State::Free);
@@ -51,12 +40,30 @@ impl Slab {
         index
     }
 
+    #[cold]
+    fn grow(&mut self, request: Request, waiter: u64) -> Index {
+        let index = Index::try_from(self.records.len()).ok().filter(|&i| i != NONE);
+        self.records.push(Record {
+            request,
+            waiter,
+            link: Link::UNLINKED,
+            generation: 1,
+            timer: NONE,
+            result: 0,
+            state: State::Waiting,
+            reason: Reason::None,
+            polling: false,
+        });
+        index.expect("fewer than 2^32 - 1 operations are under way")
+    }
+
     /// Like [`insert`](Self::insert), naming the operation.
     pub(super) fn insert_id(&mut self, request: Request, waiter: u64) -> OpId {
         let index = self.insert(request, waiter);
         self.id(index)
     }
 
+    #[inline(always)]
     pub(super) fn remove(&mut self, index: Index) {
         let free = self.free;
         let record = &mut self[index];

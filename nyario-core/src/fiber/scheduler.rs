@@ -80,7 +80,7 @@ impl<K: Kernel> Loop<K> {
 
     /// Works on the loop's state. Nothing that is called within may switch fibers or run foreign code: that is what
     /// makes the borrow exclusive.
-    #[inline]
+    #[inline(always)]
     fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
         // SAFETY: the loop is not Sync, `work` is one of this file's closures, and none of them switches, calls back
         // into the loop, or runs code that could.
@@ -289,7 +289,7 @@ impl<K: Kernel> Loop<K> {
     /// # Safety
     ///
     /// The operation's pointers must stay valid until the call returns.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn perform(&self, op: Op) -> i32 {
         let fiber = self.current.get();
         if fiber.is_null() {
@@ -297,13 +297,15 @@ impl<K: Kernel> Loop<K> {
             return unsafe { self.perform_here(op) };
         }
         // SAFETY: the fiber runs; and it does not return from here before the operation is over, so whatever the
-        // caller lends for the call is lent for the operation.
-        let deadline = unsafe { (*fiber).deadline };
-        let submitted = self.with(|inner| match op {
-            Op::Close { fd } => inner.runtime.close(fd, fiber as u64),
-            // SAFETY: as above.
-            op => unsafe { inner.runtime.submit(op, fiber as u64, deadline) },
-        });
+        // caller lends for the call is lent for the operation. The borrow is as in `with`, written out so that the
+        // compiler sees which operation it is and leaves out the rest.
+        let submitted = unsafe {
+            let runtime = &mut (*self.inner.get()).runtime;
+            match op {
+                Op::Close { fd } => runtime.close(fd, fiber as u64),
+                op => runtime.submit(op, fiber as u64, (*fiber).deadline),
+            }
+        };
         match submitted {
             Submitted::Done(result) => result,
             Submitted::Pending(id) => self.park_on(fiber, id),
@@ -323,7 +325,7 @@ impl<K: Kernel> Loop<K> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn park_on(&self, fiber: *mut Fiber, id: OpId) -> i32 {
         // SAFETY: the caller runs on this fiber, so its control block is there before and after the switch.
         unsafe {

@@ -134,7 +134,7 @@ impl Buffers {
         record.buffers += 1;
     }
 
-    /// The kernel took a buffer and did not use it.
+    /// A buffer comes back: the kernel did not use it, or what it held has been copied out.
     pub(super) fn give_back(&mut self, id: u16) {
         self.offered -= 1;
         self.spare.push(id);
@@ -175,6 +175,11 @@ impl Buffers {
             let rest = self.front(record).len();
             self.consume(record, rest);
         }
+    }
+
+    /// Where the bytes of a buffer begin that the kernel has just filled.
+    pub(super) fn filled(&self, id: u16) -> *const u8 {
+        self.address(id)
     }
 
     fn address(&self, id: u16) -> *mut u8 {

@@ -101,6 +101,7 @@ impl Uring {
         self.ring.fd()
     }
 
+    #[inline(always)]
     pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
         let side = request.code.side();
@@ -122,6 +123,7 @@ impl Uring {
     }
 
     /// Carries the operation out if nobody is before it and it may well succeed.
+    #[inline(always)]
     pub(super) fn try_now<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
         let record = ledger.fds.at(request.fd);
         match request.code.side() {
@@ -159,6 +161,7 @@ impl Uring {
     }
 
     /// Hands an operation to the kernel.
+    #[inline]
     fn launch<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index) {
         let Request { ptr, len, fd, events, code } = ledger.slab[index].request;
         let message = (libc::MSG_NOSIGNAL) as u32;
@@ -269,8 +272,17 @@ impl Uring {
         Harvest::Quiet
     }
 
+    #[inline]
     fn complete<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Harvest {
         let record = &ledger.slab[index];
+        // The everyday case in one pass: a send went out, and nobody else waits to send or to close.
+        if cqe.res >= 0 && matches!(record.request.code, Code::Write | Code::Send) && !record.polling {
+            let known = ledger.fds.at(record.request.fd);
+            if known.write.is_single() && !known.closing {
+                ledger.land(index);
+                return Harvest::Complete(ledger.conclude(index, cqe.res));
+            }
+        }
         let (code, fd, waiter) = (record.request.code, record.request.fd, record.waiter);
         if code == Code::AcceptMulti && cqe.res >= 0 && cqe.flags & abi::CQE_F_MORE != 0 {
             return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });
