@@ -39,8 +39,8 @@ pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: boo
                     let msg = message(iov, count);
                     kernel.sendmsg(fd, &msg, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
                 }
-                Code::Read | Code::Readv => read_stream(kernel, kind, nonblocking, fd, iov, count),
-                Code::Write | Code::Writev => write_stream(kernel, kind, nonblocking, fd, iov, count),
+                Code::Read | Code::Readv => read_stream(kernel, kind, fd, iov, count),
+                Code::Write | Code::Writev => write_stream(kernel, kind, fd, iov, count),
                 Code::Accept | Code::AcceptMulti => accept(kernel, nonblocking, fd) as isize,
                 Code::Poll => poll(kernel, fd, request.events as i16) as isize,
                 // Asked only when a read is believed to succeed; whoever reads finds out.
@@ -61,14 +61,15 @@ pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: boo
 /// # Safety
 ///
 /// As with [`attempt`].
-pub(super) unsafe fn connect_now<K: Kernel>(kernel: &K, nonblocking: bool, request: &Request) -> i32 {
-    let flags = if nonblocking { 0 } else { kernel.flags(request.fd) };
-    if !nonblocking {
+pub(super) unsafe fn connect_now<K: Kernel>(kernel: &K, request: &Request) -> i32 {
+    let flags = kernel.flags(request.fd);
+    let lend = flags >= 0 && flags & libc::O_NONBLOCK == 0;
+    if lend {
         kernel.set_flags(request.fd, flags | libc::O_NONBLOCK);
     }
     // SAFETY: forwarded from the caller.
     let result = unsafe { attempt(kernel, Kind::Socket, true, request) };
-    if !nonblocking {
+    if lend {
         kernel.set_flags(request.fd, flags);
     }
     result
@@ -112,17 +113,10 @@ fn accept<K: Kernel>(kernel: &K, nonblocking: bool, fd: Fd) -> i32 {
 
 /// `RWF_NOWAIT` spares a descriptor's blocking mode, which it may share with other processes; what does not know the
 /// flag is polled first.
-unsafe fn read_stream<K: Kernel>(
-    kernel: &K,
-    kind: Kind,
-    nonblocking: bool,
-    fd: Fd,
-    iov: *const libc::iovec,
-    count: usize,
-) -> isize {
+unsafe fn read_stream<K: Kernel>(kernel: &K, kind: Kind, fd: Fd, iov: *const libc::iovec, count: usize) -> isize {
     // SAFETY: forwarded from the caller.
     unsafe {
-        if nonblocking || kind == Kind::File {
+        if kind == Kind::File {
             return kernel.readv(fd, iov, count, 0);
         }
         let result = kernel.readv(fd, iov, count, libc::RWF_NOWAIT);
@@ -136,17 +130,10 @@ unsafe fn read_stream<K: Kernel>(
     }
 }
 
-unsafe fn write_stream<K: Kernel>(
-    kernel: &K,
-    kind: Kind,
-    nonblocking: bool,
-    fd: Fd,
-    iov: *const libc::iovec,
-    count: usize,
-) -> isize {
+unsafe fn write_stream<K: Kernel>(kernel: &K, kind: Kind, fd: Fd, iov: *const libc::iovec, count: usize) -> isize {
     // SAFETY: forwarded from the caller; the vector is read before it is narrowed.
     unsafe {
-        if nonblocking || kind == Kind::File {
+        if kind == Kind::File {
             return kernel.writev(fd, iov, count, 0);
         }
         let result = kernel.writev(fd, iov, count, libc::RWF_NOWAIT);

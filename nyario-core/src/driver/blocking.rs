@@ -44,7 +44,7 @@ impl Blocking {
             return connect_outcome(kernel, self.request.fd);
         }
         // SAFETY: forwarded from the caller.
-        let result = unsafe { connect_now(kernel, self.nonblocking, &self.request) };
+        let result = unsafe { connect_now(kernel, &self.request) };
         if result != -libc::EINPROGRESS {
             return result;
         }

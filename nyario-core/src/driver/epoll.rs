@@ -121,7 +121,7 @@ impl Epoll {
     #[cold]
     fn connect<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         // SAFETY: the submitter lends the address until the operation completes.
-        let result = unsafe { connect_now(&ledger.kernel, ledger.fds.at(request.fd).nonblocking, &request) };
+        let result = unsafe { connect_now(&ledger.kernel, &request) };
         if result != -libc::EINPROGRESS {
             return Submitted::Done(result);
         }

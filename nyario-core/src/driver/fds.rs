@@ -152,10 +152,6 @@ impl FdTable {
         self.records.get(fd as u32 as usize).is_some_and(|record| record.kind != Kind::Vacant && !record.closing)
     }
 
-    pub(super) fn records_closing(&self, fd: Fd) -> bool {
-        self.records[fd as usize].closing
-    }
-
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }

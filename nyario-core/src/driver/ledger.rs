@@ -144,6 +144,14 @@ impl<K: Kernel> Ledger<K> {
         Ok((record, true))
     }
 
+    /// Whether a number still belongs to the file that it was adopted with. Somebody else closes what we did not open,
+    /// and the kernel gives the number to the next file.
+    pub(super) fn is_same(&self, fd: Fd) -> bool {
+        self.fds.identities.get(&fd).is_none_or(|&identity| {
+            self.kernel.status(fd).is_ok_and(|status| (status.device, status.inode) == identity)
+        })
+    }
+
     /// Completes, for `reason`, every operation on the descriptor that the kernel does not hold. Those that it does
     /// hold are returned one by one, marked, for the backend to cancel.
     pub(super) fn evict(&mut self, fd: Fd, reason: Reason, mut held: impl FnMut(&mut Self, Index)) {
@@ -183,12 +191,11 @@ impl<K: Kernel> Ledger<K> {
     /// us, and returns the first.
     pub(super) fn find_stale(&mut self, limit: usize) -> Option<Fd> {
         let from = self.fds.sweep_from;
-        let known = self.fds.identities.range(from..).map(|(&fd, &identity)| (fd, identity)).take(limit);
+        let known: Vec<Fd> = self.fds.identities.range(from..).map(|(&fd, _)| fd).take(limit).collect();
         let mut next = 0;
-        for (fd, identity) in known {
+        for fd in known {
             next = fd + 1;
-            let same = self.kernel.status(fd).is_ok_and(|status| (status.device, status.inode) == identity);
-            if !same && !self.fds.records_closing(fd) {
+            if !self.fds.at(fd).closing && !self.is_same(fd) {
                 self.fds.sweep_from = next;
                 return Some(fd);
             }

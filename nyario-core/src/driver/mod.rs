@@ -128,6 +128,7 @@ impl<K: Kernel> Driver<K> {
             Code::Park => Submitted::Pending(self.ledger.slab.insert_id(request, waiter)),
             _ => match self.adopt(request.fd) {
                 Err(error) => Submitted::Done(error.result()),
+                Ok(()) if !self.ledger.fds.at(request.fd).owned => self.submit_adopted(request, waiter),
                 Ok(()) => match &mut self.backend {
                     Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
                     Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
@@ -141,6 +142,29 @@ impl<K: Kernel> Driver<K> {
             timers.insert(slab, id.index, deadline);
         }
         submitted
+    }
+
+    /// Begins an operation on a descriptor that we did not open. Its number may have come to another file since the
+    /// last time, so nothing waits on it, and nothing that could block is tried, before that has been looked at.
+    #[cold]
+    fn submit_adopted(&mut self, request: Request, waiter: u64) -> Submitted {
+        let fd = request.fd;
+        if request.code.transfers() && self.ledger.fds.at(fd).kind != Kind::File {
+            match self.try_known(&request) {
+                Some(result) if result != -libc::ENOTSOCK => return Submitted::Done(result),
+                _ => {}
+            }
+        }
+        if !self.ledger.is_same(fd) {
+            self.disown(fd);
+            if let Err(error) = self.adopt(fd) {
+                return Submitted::Done(error.result());
+            }
+        }
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
+            Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
+        }
     }
 
     /// Reads into `buf` if something is at hand; `-EAGAIN` otherwise. Never waits, and says nothing of the future:
@@ -159,11 +183,18 @@ impl<K: Kernel> Driver<K> {
         if let Err(error) = self.adopt(request.fd) {
             return error.result();
         }
-        let result = match &mut self.backend {
-            Backend::Uring(uring) => uring.try_now(&mut self.ledger, &request),
-            Backend::Epoll(epoll) => epoll.try_now(&mut self.ledger, &request),
-        };
-        result.unwrap_or(-libc::EAGAIN)
+        if self.ledger.fds.at(request.fd).kind == Kind::File && !self.ledger.is_same(request.fd) {
+            return -libc::EAGAIN;
+        }
+        self.try_known(&request).unwrap_or(-libc::EAGAIN)
+    }
+
+    #[inline]
+    fn try_known(&mut self, request: &Request) -> Option<i32> {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.try_now(&mut self.ledger, request),
+            Backend::Epoll(epoll) => epoll.try_now(&mut self.ledger, request),
+        }
     }
 
     /// Received bytes of the descriptor that wait in the driver's own memory, without using them up; they stay there

@@ -185,6 +185,14 @@ pub(super) enum Side {
 }
 
 impl Code {
+    /// Whether it moves bytes, and nothing else.
+    pub(super) fn transfers(self) -> bool {
+        match self {
+            Code::Read | Code::Readv | Code::Recv | Code::AtHand | Code::Write | Code::Writev | Code::Send => true,
+            Code::Accept | Code::AcceptMulti | Code::Connect | Code::Poll | Code::Close | Code::Park => false,
+        }
+    }
+
     pub(super) fn side(self) -> Side {
         match self {
             Code::Read | Code::Readv | Code::Recv | Code::AtHand | Code::Accept | Code::AcceptMulti => Side::Read,

@@ -145,7 +145,7 @@ impl Uring {
                 // SAFETY: as above; the address is at least a family.
                 Code::Connect if unsafe { *request.ptr.cast::<libc::sa_family_t>() } == libc::AF_UNIX as u16 => {
                     // SAFETY: as above.
-                    Some(unsafe { connect_now(&ledger.kernel, record.nonblocking, request) })
+                    Some(unsafe { connect_now(&ledger.kernel, request) })
                 }
                 _ => None,
             },
