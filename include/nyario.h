@@ -62,7 +62,7 @@ typedef void *(*nyario_entry)(void *arg);
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif /* __cplusplus */
 
 /**
  * Opens a listening socket.
@@ -179,8 +179,9 @@ NYARIO_EXTERN int nyario_join(nyario_fiber fiber, void **result);
 NYARIO_EXTERN int nyario_detach(nyario_fiber fiber);
 
 /**
- * Makes the present suspension of a fiber of this loop fail with -ECANCELED, or its next one if it does not wait
- * now. A call that has achieved something by then returns that instead. Does not suspend.
+ * Makes the present suspension of a fiber of this loop fail with -ECANCELED, or its next one: when it does not wait
+ * now, or when what it waits for is achieved before the cancel reaches it, which is then returned and not lost. Does
+ * not suspend.
  *
  * Returns 0, or -ESRCH for a fiber that is unknown or has ended. Since 0.1.
  */
@@ -246,7 +247,7 @@ NYARIO_EXTERN unsigned int nyario_version(void);
 NYARIO_EXTERN const char *nyario_version_string(void);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+} /* extern "C" */
+#endif  /* __cplusplus */
 
 #endif  /* NYARIO_H */

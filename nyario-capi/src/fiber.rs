@@ -56,8 +56,9 @@ pub extern "C" fn nyario_detach(fiber: nyario_fiber) -> c_int {
     on_loop(|looped| looped.detach(FiberId::from_word(fiber as u64)).map(|()| 0))
 }
 
-/// Makes the present suspension of a fiber of this loop fail with -ECANCELED, or its next one if it does not wait
-/// now. A call that has achieved something by then returns that instead. Does not suspend.
+/// Makes the present suspension of a fiber of this loop fail with -ECANCELED, or its next one: when it does not wait
+/// now, or when what it waits for is achieved before the cancel reaches it, which is then returned and not lost. Does
+/// not suspend.
 ///
 /// Returns 0, or -ESRCH for a fiber that is unknown or has ended. Since 0.1.
 #[unsafe(no_mangle)]

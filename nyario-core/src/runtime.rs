@@ -60,7 +60,7 @@ const SWEEP_DESCRIPTORS: usize = 64;
 const COMPLAINT_NANOS: u64 = 1_000_000_000;
 
 struct Server {
-    fd: Fd,
+    conn: ConnId,
     handler: u64,
     start: Start,
     state: Accepting,
@@ -132,19 +132,19 @@ impl<K: Kernel> Runtime<K> {
         check(kernel.set_flags(fd, flags | libc::O_NONBLOCK))?;
         let server = self.servers.iter().position(|server| server.state == Accepting::Ended);
         let server = server.unwrap_or(self.servers.len());
-        let entry = Server { fd, handler, start, state: Accepting::Running };
+        let conn = self.conns.open(fd, Kind::Server, server as u32);
+        let entry = Server { conn, handler, start, state: Accepting::Running };
         if server == self.servers.len() {
             self.servers.push(entry)
         } else {
             self.servers[server] = entry
         }
-        self.conns.open(fd, Kind::Server, server as u32);
         self.accept(server as u32);
         Ok(())
     }
 
     fn serves(&self, fd: Fd) -> bool {
-        self.servers.iter().any(|server| server.fd == fd && server.state != Accepting::Ended)
+        self.servers.iter().any(|server| server.conn.fd() == fd && self.conns.is_open(server.conn))
     }
 
     /// How many servers are accepting, or will again.
@@ -153,7 +153,7 @@ impl<K: Kernel> Runtime<K> {
     }
 
     fn accept(&mut self, server: u32) {
-        let fd = self.servers[server as usize].fd;
+        let fd = self.servers[server as usize].conn.fd();
         let waiter = u64::from(server) << 2 | whose::SERVER;
         // SAFETY: accepting lends no memory.
         if let Submitted::Done(result) = unsafe { self.driver.submit(Op::Accept { fd, multi: true }, waiter, 0) } {
@@ -162,7 +162,13 @@ impl<K: Kernel> Runtime<K> {
     }
 
     fn stopped_accepting(&mut self, server: u32, result: i32) {
+        let conn = self.servers[server as usize].conn;
+        if result == -libc::EBADF && self.conns.is_open(conn) {
+            // Somebody closed it behind our back: the number is not ours to close once more.
+            self.conns.close(conn.fd());
+        }
         let state = match -result {
+            _ if !self.conns.is_open(conn) => Accepting::Ended,
             libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => Accepting::Paused,
             // The network's own troubles with one connection are no reason to stop (accept(2) lists them).
             libc::EPROTO
@@ -201,15 +207,31 @@ impl<K: Kernel> Runtime<K> {
     ///
     /// # Errors
     ///
-    /// As [`Driver::own`].
+    /// As [`Driver::own`]; `ENOTSOCK` and `EBADF`.
     pub fn opened(&mut self, fd: Fd, nonblocking: bool) -> Result<ConnId, Errno> {
-        self.driver.own(fd, nonblocking)?;
+        // Bytes may be received ahead and joined; messages may not.
+        if self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_STREAM {
+            self.driver.own(fd, nonblocking)?;
+        }
         Ok(self.conns.open(fd, Kind::Client, 0))
     }
 
     /// Closes a descriptor of any kind: see [`Op::Close`].
     pub fn close(&mut self, fd: Fd, waiter: u64) -> Submitted {
-        let paused = |server: &&mut Server| server.fd == fd && server.state == Accepting::Paused;
+        self.strike(fd);
+        // SAFETY: a close lends no memory.
+        unsafe { self.driver.submit(Op::Close { fd }, waiter, 0) }
+    }
+
+    /// Like [`close`](Self::close), while the thread waits.
+    pub fn close_now(&mut self, fd: Fd) -> i32 {
+        self.strike(fd);
+        self.driver.close_now(fd)
+    }
+
+    /// Takes a descriptor that is about to be closed out of the books.
+    fn strike(&mut self, fd: Fd) {
+        let paused = |server: &&mut Server| server.conn.fd() == fd && server.state == Accepting::Paused;
         if self.conns.close(fd)
             && self.paused > 0
             && let Some(server) = self.servers.iter_mut().find(paused)
@@ -217,13 +239,10 @@ impl<K: Kernel> Runtime<K> {
             server.state = Accepting::Ended;
             self.paused -= 1;
         }
-        // SAFETY: a close lends no memory.
-        let submitted = unsafe { self.driver.submit(Op::Close { fd }, waiter, 0) };
         if self.paused > 0 {
-            // The descriptor that accepting lacked may be free now.
+            // The descriptor that accepting lacked may be free soon.
             self.turns = SWEEP_TURNS - 1;
         }
-        submitted
     }
 
     /// The handler of a connection has ended: the connection ends with it, if it has not yet.
@@ -352,6 +371,12 @@ impl<K: Kernel> Runtime<K> {
         for fd in self.conns.select(|kind, idle| kind == Kind::Server || idle) {
             self.close(fd, whose::NOBODY);
         }
+    }
+
+    /// Like [`shut`](Self::shut), and says whether operations are still to complete.
+    pub fn wind_up(&mut self) -> bool {
+        self.shut();
+        self.driver.pending() > 0
     }
 
     /// Names the backend at work.

@@ -52,6 +52,12 @@ impl Blocking {
         -libc::EAGAIN
     }
 
+    /// Whether `-EAGAIN` means to wait for [`events`](Self::events). A unix socket whose peer's backlog is full has no
+    /// event for it: the caller is told.
+    pub fn waits(&self) -> bool {
+        self.request.code != Code::Connect || self.connecting.get()
+    }
+
     /// The descriptor.
     pub fn fd(&self) -> Fd {
         self.request.fd

@@ -19,7 +19,7 @@ const ACCEPT_BURST: u32 = 64;
 /// What the waker's event carries instead of a descriptor.
 const WAKE: u64 = u64::MAX;
 
-const INTEREST: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET) as u32;
+const INTEREST: u32 = super::READ_EVENTS | super::WRITE_EVENTS | libc::EPOLLET as u32;
 
 const HANGUP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
@@ -78,6 +78,10 @@ impl Epoll {
             return Ok(());
         }
         check(result).map(drop)
+    }
+
+    pub(super) fn forget<K: Kernel>(&mut self, kernel: &K, fd: Fd) {
+        kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_DEL, fd, EpollEvent::default());
     }
 
     #[inline(always)]
@@ -267,13 +271,16 @@ fn report<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32, harvest: &mut Ha
 fn note(record: &mut super::fds::FdRecord, side: Side, request: &Request, result: i32) {
     if side == Side::Poll {
         if result == -libc::EAGAIN {
-            record.ready &= !readiness(request.events);
+            // Only the plain bits speak of bytes: that nothing urgent is there says nothing of the rest.
+            let read = if request.events & libc::POLLIN as u32 != 0 { ready::READ } else { 0 };
+            let write = if request.events & libc::POLLOUT as u32 != 0 { ready::WRITE } else { 0 };
+            record.ready &= !(read | write);
         }
         return;
     }
     let counted = matches!(request.code, Code::Read | Code::Recv | Code::Write | Code::Send);
     // A short transfer has drained (or filled) a socket, unless the peer hung up: then the end still has to be read.
-    let short = counted && record.kind == Kind::Socket && result > 0 && (result as usize) < request.len;
+    let short = counted && record.drains && result > 0 && (result as usize) < request.len;
     if result == -libc::EAGAIN || (short && record.ready & ready::HUP == 0) {
         record.ready &= !bit(side);
     }

@@ -59,6 +59,8 @@ pub(super) struct FdRecord {
     pub(super) owned: bool,
     /// The descriptor is known to be non-blocking.
     pub(super) nonblocking: bool,
+    /// A short transfer means that the kernel has (or takes) no more: true of byte streams, not of messages.
+    pub(super) drains: bool,
     /// Reads that still go straight into the caller's buffer before provided buffers are tried again.
     pub(super) direct: u8,
     /// Operations (and the multishot receive) that the kernel holds.
@@ -86,6 +88,7 @@ impl FdRecord {
         closing: false,
         owned: false,
         nonblocking: false,
+        drains: false,
         direct: 0,
         in_flight: 0,
         read: List::EMPTY,
@@ -129,8 +132,15 @@ impl FdTable {
         FdTable { records: Vec::new(), identities: BTreeMap::new(), sweep_from: 0 }
     }
 
-    /// The record of a number, vacant if it is not known yet. The number must not be negative.
-    pub(super) fn slot(&mut self, fd: Fd) -> &mut FdRecord {
+    /// The record of a number that the driver knows.
+    #[inline]
+    pub(super) fn known(&mut self, fd: Fd) -> Option<&mut FdRecord> {
+        // A negative number becomes a place beyond any table.
+        self.records.get_mut(fd as u32 as usize).filter(|record| record.kind != Kind::Vacant)
+    }
+
+    /// The record of a number that the kernel has given out, so that the table grows no further than its numbers do.
+    fn slot(&mut self, fd: Fd) -> &mut FdRecord {
         let at = fd as usize;
         if at >= self.records.len() {
             let len = (at + 1).next_power_of_two().max(64);
@@ -148,7 +158,6 @@ impl FdTable {
     /// Whether operations may begin on the number as it stands.
     #[inline]
     pub(super) fn knows(&self, fd: Fd) -> bool {
-        // A negative number becomes a place beyond any table.
         self.records.get(fd as u32 as usize).is_some_and(|record| record.kind != Kind::Vacant && !record.closing)
     }
 

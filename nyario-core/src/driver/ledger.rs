@@ -62,7 +62,9 @@ impl<K: Kernel> Ledger<K> {
             // What the kernel did of its own accord stands: data that arrived while the cancel was on its way is
             // delivered, and a connection that broke meanwhile says so.
             cut if cut == -libc::ECANCELED => record.reason.result(),
-            cut if cut == -libc::EINTR && record.reason != Reason::None => record.reason.result(),
+            cut if [-libc::EINTR, -libc::EAGAIN].contains(&cut) && record.reason != Reason::None => {
+                record.reason.result()
+            }
             result => result,
         };
     }
@@ -99,10 +101,26 @@ impl<K: Kernel> Ledger<K> {
         completion
     }
 
+    /// Takes the result of that operation, out of its turn, if it has one.
+    pub(super) fn take_done(&mut self, index: Index) -> Option<Completion> {
+        if self.slab[index].state != State::Done {
+            return None;
+        }
+        let Ledger { slab, done, .. } = self;
+        done.remove(slab, index);
+        Some(self.hand_out(index))
+    }
+
     /// Takes the next result.
     pub(super) fn next_done(&mut self) -> Option<Completion> {
         let index = self.done.pop(&mut self.slab);
         (index != NONE).then(|| self.hand_out(index))
+    }
+
+    /// Takes the next result, with what it is the result of.
+    pub(super) fn next_done_of(&mut self) -> Option<(Code, Completion)> {
+        let first = self.done.first();
+        (first != NONE).then(|| self.slab[first].request.code).zip(self.next_done())
     }
 
     /// The kernel takes hold of an operation.
@@ -128,17 +146,20 @@ impl<K: Kernel> Ledger<K> {
     /// The descriptor's record, making its acquaintance first where that is needed. `true` says that it is new.
     #[cold]
     pub(super) fn adopt(&mut self, fd: Fd) -> Result<(&mut FdRecord, bool), Errno> {
-        if fd < 0 || self.fds.slot(fd).closing {
-            return Err(Errno(libc::EBADF));
-        }
-        if self.fds.slot(fd).kind != Kind::Vacant {
-            return Ok((self.fds.at(fd), false));
+        match self.fds.known(fd).map(|record| record.closing) {
+            Some(true) => return Err(Errno(libc::EBADF)),
+            Some(false) => return Ok((self.fds.at(fd), false)),
+            None => {}
         }
         let status = self.kernel.status(fd)?;
         let nonblocking = self.kernel.flags(fd) & libc::O_NONBLOCK != 0;
         self.fds.identities.insert(fd, (status.device, status.inode));
-        let record = self.fds.open(fd, classify(status));
+        let kind = classify(status);
+        let stream = kind == Kind::Socket
+            && self.kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE) == Ok(libc::SOCK_STREAM);
+        let record = self.fds.open(fd, kind);
         record.nonblocking = nonblocking;
+        record.drains = stream;
         // Nothing is known yet, so the first try decides.
         record.ready = ready::READ | ready::WRITE;
         Ok((record, true))
@@ -187,20 +208,20 @@ impl<K: Kernel> Ledger<K> {
         }
     }
 
-    /// Looks at up to `limit` adopted descriptors for numbers that were closed, and perhaps reused, without a word to
-    /// us, and returns the first.
-    pub(super) fn find_stale(&mut self, limit: usize) -> Option<Fd> {
-        let from = self.fds.sweep_from;
-        let known: Vec<Fd> = self.fds.identities.range(from..).map(|(&fd, _)| fd).take(limit).collect();
-        let mut next = 0;
-        for fd in known {
-            next = fd + 1;
+    /// Looks at up to `limit` adopted descriptors, which it counts down, for numbers that were closed, and perhaps
+    /// reused, without a word to us, and returns the first.
+    pub(super) fn find_stale(&mut self, limit: &mut usize) -> Option<Fd> {
+        while *limit > 0 {
+            *limit -= 1;
+            let Some((&fd, _)) = self.fds.identities.range(self.fds.sweep_from..).next() else {
+                self.fds.sweep_from = 0;
+                return None;
+            };
+            self.fds.sweep_from = fd + 1;
             if !self.fds.at(fd).closing && !self.is_same(fd) {
-                self.fds.sweep_from = next;
                 return Some(fd);
             }
         }
-        self.fds.sweep_from = next;
         None
     }
 }

@@ -39,9 +39,18 @@ use std::collections::VecDeque;
 use uring::Uring;
 
 /// The poll bits that let a reader try.
-const READ_EVENTS: u32 = (libc::POLLIN | libc::POLLPRI | libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+const READ_EVENTS: u32 = (libc::POLLIN
+    | libc::POLLRDNORM
+    | libc::POLLRDBAND
+    | libc::POLLPRI
+    | libc::POLLRDHUP
+    | libc::POLLHUP
+    | libc::POLLERR) as u32;
 /// The poll bits that let a writer try.
-const WRITE_EVENTS: u32 = (libc::POLLOUT | libc::POLLHUP | libc::POLLERR) as u32;
+const WRITE_EVENTS: u32 = (libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND | libc::POLLHUP | libc::POLLERR) as u32;
+
+/// The waiter of an operation whose caller blocks its thread.
+const CALLER: u64 = u64::MAX;
 
 /// What working off one event of the kernel came to.
 enum Harvest {
@@ -63,7 +72,7 @@ pub struct Driver<K: Kernel> {
     ledger: Ledger<K>,
     backend: Backend,
     waker: Waker<K>,
-    /// Connections that came while something else was being waited for.
+    /// What came while something else was being waited for.
     early: VecDeque<Completion>,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
@@ -201,8 +210,8 @@ impl<K: Kernel> Driver<K> {
     /// until the next call of the driver. Empty on a backend that receives nothing ahead.
     pub fn peek(&mut self, fd: Fd) -> &[u8] {
         match &mut self.backend {
-            Backend::Uring(uring) if fd >= 0 => uring.peek(self.ledger.fds.slot(fd)),
-            _ => &[],
+            Backend::Uring(uring) => self.ledger.fds.known(fd).map_or(&[], |record| uring.peek(record)),
+            Backend::Epoll(_) => &[],
         }
     }
 
@@ -244,12 +253,12 @@ impl<K: Kernel> Driver<K> {
 
     /// Whether bytes of the descriptor may be received before they are asked for.
     pub fn owns(&mut self, fd: Fd) -> bool {
-        fd >= 0 && self.ledger.fds.slot(fd).owned
+        self.ledger.fds.known(fd).is_some_and(|record| record.owned)
     }
 
     /// Ends what waits on a number whose file is gone, and forgets it.
     fn disown(&mut self, fd: Fd) {
-        if self.ledger.fds.slot(fd).kind == Kind::Vacant {
+        if self.ledger.fds.known(fd).is_none() {
             return;
         }
         self.evict(fd, Reason::Closed);
@@ -282,13 +291,9 @@ impl<K: Kernel> Driver<K> {
 
     fn close(&mut self, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
-        if fd < 0 {
-            return Submitted::Done(-libc::EBADF);
-        }
-        let record = self.ledger.fds.slot(fd);
-        if record.kind == Kind::Vacant {
+        let Some(record) = self.ledger.fds.known(fd) else {
             return Submitted::Done(self.ledger.kernel.close(fd));
-        }
+        };
         if record.closing {
             return Submitted::Done(-libc::EBADF);
         }
@@ -311,8 +316,12 @@ impl<K: Kernel> Driver<K> {
                 self.ledger.evict(fd, reason, |ledger, index| uring.abort(ledger, index));
                 uring.release(&mut self.ledger, fd);
             }
-            Backend::Epoll(_) => {
+            Backend::Epoll(epoll) => {
                 self.ledger.evict(fd, reason, |_, _| unreachable!("epoll lends nothing to the kernel"));
+                if !self.ledger.fds.at(fd).owned {
+                    // Whoever opened it may have a duplicate, which would keep the registration alive past the close.
+                    epoll.forget(&self.ledger.kernel, fd);
+                }
             }
         }
     }
@@ -424,11 +433,12 @@ impl<K: Kernel> Driver<K> {
     #[expect(clippy::should_implement_trait, reason = "an iterator would borrow the driver that its items act on")]
     pub fn next(&mut self) -> Option<Completion> {
         loop {
-            if let Some(completion) = self.ledger.next_done() {
-                return Some(completion);
-            }
+            // Before the rest: connections are to be handed out before the end of the operation that accepted them.
             if !self.early.is_empty() {
                 return self.early.pop_front();
+            }
+            if let Some(completion) = self.ledger.next_done() {
+                return Some(completion);
             }
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
@@ -440,6 +450,55 @@ impl<K: Kernel> Driver<K> {
                 Harvest::Complete(completion) => return Some(completion),
             }
         }
+    }
+
+    /// Carries an operation out while the thread waits, on a descriptor of which the driver may hold bytes; `None`
+    /// says that the kernel can be asked as well. Whatever else ends meanwhile is handed out later.
+    ///
+    /// # Safety
+    ///
+    /// As [`submit`](Self::submit), until the call returns.
+    pub unsafe fn perform(&mut self, op: Op) -> Option<i32> {
+        if !self.owns(Request::new(op).fd) {
+            return None;
+        }
+        // SAFETY: forwarded from the caller.
+        match unsafe { self.submit(op, CALLER, 0) } {
+            Submitted::Done(result) => Some(result),
+            Submitted::Pending(id) => Some(self.wait_for(id)),
+        }
+    }
+
+    /// Closes while the thread waits; see [`Op::Close`].
+    pub fn close_now(&mut self, fd: Fd) -> i32 {
+        match self.close(Request::new(Op::Close { fd }), CALLER) {
+            Submitted::Done(result) => result,
+            Submitted::Pending(id) => self.wait_for(id),
+        }
+    }
+
+    /// Waits, with the thread, for the end of an operation that was begun for [`CALLER`].
+    fn wait_for(&mut self, id: OpId) -> i32 {
+        loop {
+            let ended = match self.ledger.slab.find(id) {
+                Some(index) => self.ledger.take_done(index),
+                None => {
+                    let place = self.early.iter().position(|completion| completion.waiter == CALLER);
+                    place.and_then(|place| self.early.remove(place))
+                }
+            };
+            match ended {
+                Some(completion) => return completion.result,
+                None => self.look(None),
+            }
+            self.absorb();
+        }
+    }
+
+    /// Whether the kernel may still write to anything of ours.
+    fn is_lent(&mut self) -> bool {
+        let listening = matches!(&self.backend, Backend::Uring(uring) if uring.is_listening());
+        listening || (0..self.ledger.fds.len() as Fd).any(|fd| self.ledger.fds.at(fd).in_flight != 0)
     }
 
     /// Works off the kernel's events without handing anything out.
@@ -460,7 +519,8 @@ impl<K: Kernel> Driver<K> {
     /// Looks for descriptors that were closed without a word to us, at most `limit` at a time, and ends what waits
     /// on them with `-EBADF`.
     pub fn sweep(&mut self, limit: usize) {
-        if let Some(fd) = self.ledger.find_stale(limit) {
+        let mut limit = limit;
+        while let Some(fd) = self.ledger.find_stale(&mut limit) {
             self.disown(fd);
         }
     }
@@ -494,18 +554,28 @@ impl<K: Kernel> Drop for Driver<K> {
         for index in unfinished {
             self.interrupt(index, Reason::Cancelled);
         }
-        for fd in 0..self.ledger.fds.len() as Fd {
-            if let Backend::Uring(uring) = &mut self.backend {
+        if let Backend::Uring(uring) = &mut self.backend {
+            for fd in 0..self.ledger.fds.len() as Fd {
                 uring.release(&mut self.ledger, fd);
             }
+            uring.hush(&self.ledger.kernel);
         }
-        while (0..self.ledger.fds.len() as Fd).any(|fd| self.ledger.fds.at(fd).in_flight != 0) {
+        // With one result in the list, those to come join it, and their operations can still be told.
+        let first = self.ledger.slab.insert(Request::new(Op::Park), 0);
+        self.ledger.finish(first, 0);
+        while self.is_lent() {
             self.look(Some(10_000_000));
             self.absorb();
         }
         debug_assert_eq!(self.ledger.slab.in_flight().count(), 0);
-        for connection in self.early.drain(..) {
+        // Connections that nobody will take any more.
+        for connection in self.early.drain(..).filter(|completion| completion.more) {
             self.ledger.kernel.close(connection.result);
+        }
+        while let Some((code, completion)) = self.ledger.next_done_of() {
+            if code == Code::Accept && completion.result >= 0 {
+                self.ledger.kernel.close(completion.result);
+            }
         }
         match &mut self.backend {
             Backend::Uring(uring) => uring.shut(&self.ledger.kernel),

@@ -16,7 +16,7 @@ pub(super) unsafe fn perform<K: Kernel>(kernel: &K, op: Op) -> i32 {
     loop {
         // SAFETY: forwarded from the caller.
         let result = unsafe { operation.attempt(kernel) };
-        if result != -libc::EAGAIN {
+        if result != -libc::EAGAIN || !operation.waits() {
             return result;
         }
         let waited = wait(kernel, operation.fd(), operation.events());

@@ -6,7 +6,7 @@ use super::stack::StackPool;
 use super::table::{FiberId, FiberTable, Outcome};
 use crate::conn::{ConnId, Kind};
 use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
-use crate::runtime::{Event, NOBODY, Runtime, Start, Stopper};
+use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Linux, check};
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -181,7 +181,8 @@ impl<K: Kernel> Loop<K> {
         }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
-            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || !inner.has_work();
+            let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
+            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle;
             if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
@@ -237,19 +238,27 @@ impl<K: Kernel> Loop<K> {
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
     fn end(&self) {
         self.ending.set(true);
-        self.with(|inner| inner.runtime.shut());
-        let mut refusals = 0;
-        while self.with(|inner| inner.fibers.live()) > 0 && refusals < REFUSALS {
-            refusals += 1;
-            self.with(|inner| {
-                for fiber in inner.fibers.fibers() {
-                    // SAFETY: a fiber in the table has not ended.
-                    inner.runtime.cancel(unsafe { (*fiber).op });
-                }
-            });
+        self.with(|inner| {
+            inner.runtime.shut();
+            // Whoever begins to wait from here on is refused on the spot.
+            for fiber in inner.fibers.fibers() {
+                // SAFETY: a fiber in the table has not ended.
+                inner.runtime.cancel(unsafe { (*fiber).op });
+            }
+        });
+        let live = || self.with(|inner| inner.fibers.live());
+        let (mut stubborn, mut refusals) = (live(), 0);
+        while stubborn > 0 && refusals < REFUSALS {
             self.step();
+            let left = live();
+            refusals = if left < stubborn { 0 } else { refusals + 1 };
+            stubborn = left;
         }
-        let stubborn = self.with(|inner| inner.fibers.live());
+        // What was accepted meanwhile is closed too, and closes end when the kernel has let go.
+        while stubborn == 0 && self.with(|inner| inner.runtime.wind_up()) {
+            self.step();
+            stubborn = live();
+        }
         if stubborn > 0 {
             eprintln!("nyario: {stubborn} fibers went on waiting after {REFUSALS} refusals; they are abandoned");
         }
@@ -303,6 +312,8 @@ impl<K: Kernel> Loop<K> {
             let runtime = &mut (*self.inner.get()).runtime;
             match op {
                 Op::Close { fd } => runtime.close(fd, fiber as u64),
+                // A fiber is resumed once.
+                Op::Accept { multi: true, .. } => Submitted::Done(-libc::EINVAL),
                 op => runtime.submit(op, fiber as u64, (*fiber).deadline),
             }
         };
@@ -315,13 +326,13 @@ impl<K: Kernel> Loop<K> {
     #[cold]
     unsafe fn perform_here(&self, op: Op) -> i32 {
         match op {
-            // The loop may know the descriptor and hold things of it, which outlive this call where they must.
-            Op::Close { fd } => match self.with(|inner| inner.runtime.close(fd, NOBODY)) {
-                Submitted::Done(result) => result,
-                Submitted::Pending(_) => 0,
+            Op::Close { fd } => self.with(|inner| inner.runtime.close_now(fd)),
+            // SAFETY: forwarded from the caller. The loop may hold bytes of the descriptor.
+            op => match self.with(|inner| unsafe { inner.runtime.driver().perform(op) }) {
+                Some(result) => result,
+                // SAFETY: forwarded from the caller.
+                None => unsafe { blocking::perform(&self.kernel, op) },
             },
-            // SAFETY: forwarded from the caller.
-            op => unsafe { blocking::perform(&self.kernel, op) },
         }
     }
 
@@ -331,11 +342,14 @@ impl<K: Kernel> Loop<K> {
         unsafe {
             (*fiber).op = id;
             if (*fiber).cancelled || self.ending.get() {
-                (*fiber).cancelled = false;
                 self.with(|inner| inner.runtime.cancel(id));
             }
             let result = Fiber::suspend(fiber);
             (*fiber).op = OpId::NONE;
+            if result == -libc::ECANCELED {
+                // Told; a cancel that came too late for this suspension is for the next one.
+                (*fiber).cancelled = false;
+            }
             result
         }
     }
@@ -451,8 +465,8 @@ impl<K: Kernel> Loop<K> {
         })
     }
 
-    /// Makes the fiber's present or, if it does not wait now, its next suspension fail with `ECANCELED`. What that
-    /// suspension has achieved by then is not lost: it is returned instead.
+    /// Makes the fiber's present suspension fail with `ECANCELED`, or its next one: when it does not wait now, or when
+    /// what it waits for is achieved before the cancel reaches it, which is then returned and not lost.
     ///
     /// # Errors
     ///
@@ -463,14 +477,20 @@ impl<K: Kernel> Loop<K> {
             let fiber = entry.fiber;
             // SAFETY: the fiber has not ended.
             unsafe {
-                if (*fiber).op == OpId::NONE {
-                    (*fiber).cancelled = true;
-                } else {
-                    inner.runtime.cancel((*fiber).op);
-                }
+                (*fiber).cancelled = true;
+                inner.runtime.cancel((*fiber).op);
             }
             Ok(())
         })
+    }
+
+    /// The running fiber was told of a cancel by a call that has something else to say: the next suspension tells it.
+    pub(crate) fn cancel_later(&self) {
+        let fiber = self.current.get();
+        if !fiber.is_null() {
+            // SAFETY: the fiber runs.
+            unsafe { (*fiber).cancelled = true };
+        }
     }
 
     /// Sets the running fiber's deadline, in nanoseconds of the monotonic clock, 0 for none: whatever it waits for

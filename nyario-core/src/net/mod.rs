@@ -109,6 +109,10 @@ pub fn connect<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> 
 /// The kernel's own, `ECANCELED`, `ETIMEDOUT`, and `EBADF` when the descriptor is closed meanwhile.
 #[inline]
 pub fn read<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &mut [u8]) -> Result<usize, Errno> {
+    if buf.is_empty() {
+        // Nothing can be waited for; only the descriptor is looked at.
+        return looped.kernel().status(fd).map(|_| 0);
+    }
     // SAFETY: the buffer is borrowed until the call returns.
     let result = unsafe { looped.perform(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() }) };
     check(result).map(|count| count as usize)
@@ -129,7 +133,12 @@ pub fn write<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &[u8]) -> Result<usize, E
         let result = unsafe { looped.perform(Op::Write { fd, buf: rest.as_ptr(), len: rest.len() }) };
         match check(result) {
             Ok(count) => written += count as usize,
-            Err(_) if written > 0 => return Ok(written),
+            Err(error) if written > 0 => {
+                if error.0 == libc::ECANCELED {
+                    looped.cancel_later();
+                }
+                return Ok(written);
+            }
             Err(error) => return Err(error),
         }
         if written >= buf.len() {

@@ -41,6 +41,8 @@ pub(super) struct Uring {
     /// Where the kernel puts the waker's count. Boxed: the kernel holds its address while the backend may move.
     wake_count: Box<u64>,
     wake_armed: bool,
+    /// The loop is ending, and nobody wakes it any more.
+    hushed: bool,
 }
 
 /// Whether to submit without a try: a small send costs less as one of many in the turn's enter than as a system call
@@ -82,6 +84,7 @@ impl Uring {
             wake,
             wake_count: Box::new(0),
             wake_armed: false,
+            hushed: false,
         })
     }
 
@@ -176,6 +179,10 @@ impl Uring {
         };
         let poll = |events| Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags: events, ..Sqe::default() };
         let socket = ledger.fds.at(fd).kind == Kind::Socket;
+        if code == Code::Writev && socket {
+            // The ring's vectored write raises SIGPIPE on a socket, so it only waits for the room.
+            ledger.slab[index].polling = true;
+        }
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
         let first =
             if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { abi::RECVSEND_POLL_FIRST };
@@ -231,7 +238,7 @@ impl Uring {
 
     /// Submits what is queued and looks at the kernel, waiting up to `timeout` nanoseconds.
     pub(super) fn wait<K: Kernel>(&mut self, ledger: &mut Ledger<K>, timeout: Option<u64>) -> i32 {
-        if !self.wake_armed {
+        if !self.wake_armed && !self.hushed {
             self.arm_wake(&ledger.kernel);
         }
         if let Some(buffers) = &mut self.buffers {
@@ -252,6 +259,18 @@ impl Uring {
         let addr = (&raw mut *self.wake_count) as u64;
         let user_data = user_data(tag::WAKE, 0, 0);
         self.ring.push(kernel, Sqe { opcode: abi::OP_READ, fd: self.wake, addr, len: 8, user_data, ..Sqe::default() });
+    }
+
+    /// Listens to the waker no more. The kernel may write its count until [`is_listening`](Self::is_listening) says no.
+    pub(super) fn hush(&mut self, kernel: &impl Kernel) {
+        self.hushed = true;
+        if self.wake_armed {
+            self.cancel(kernel, user_data(tag::WAKE, 0, 0));
+        }
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.wake_armed
     }
 
     /// Works off one completion.
@@ -327,7 +346,10 @@ impl Uring {
                 ledger.slab[index].polling = true;
                 return Verdict::Again;
             }
-            return Verdict::Finish(if result == -libc::EAGAIN { -libc::ECANCELED } else { result });
+            return match request.code {
+                Code::AcceptMulti if result >= 0 => Verdict::Yield(result),
+                _ => Verdict::Finish(result),
+            };
         }
         match (request.code, cqe.res) {
             (Code::AcceptMulti, fd) if fd >= 0 && !cancelled => Verdict::Yield(fd),

@@ -56,7 +56,7 @@ impl Uring {
         }
         // SAFETY: whoever submitted lends the buffers until the operation completes.
         let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
-        let counted = matches!(request.code, Code::Read | Code::Recv) && record.kind == Kind::Socket;
+        let counted = matches!(request.code, Code::Read | Code::Recv) && record.drains;
         // A short read has drained a socket.
         if result == -libc::EAGAIN || (counted && result > 0 && (result as usize) < request.len) {
             record.ready &= !ready::READ;
@@ -270,7 +270,7 @@ impl Uring {
     pub(super) fn learn(&self, record: &mut FdRecord, request: &Request, cqe: Cqe) {
         if cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0 || cqe.res as usize == request.len {
             record.ready |= ready::READ;
-        } else if record.kind == Kind::Socket {
+        } else if record.drains {
             record.ready &= !ready::READ;
         }
         let small = self.buffers.as_ref().is_some_and(|buffers| (cqe.res as u32) < buffers.size());
