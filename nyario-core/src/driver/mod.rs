@@ -170,6 +170,9 @@ impl<K: Kernel> Driver<K> {
                 return Submitted::Done(error.result());
             }
         }
+        if request.code.needs_socket() && self.ledger.fds.at(fd).kind != Kind::Socket {
+            return Submitted::Done(-libc::ENOTSOCK);
+        }
         match &mut self.backend {
             Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
             Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),

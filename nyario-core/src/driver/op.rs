@@ -193,6 +193,11 @@ impl Code {
         }
     }
 
+    /// Whether nothing but a socket can do it.
+    pub(super) fn needs_socket(self) -> bool {
+        matches!(self, Code::Recv | Code::Send | Code::Accept | Code::AcceptMulti | Code::Connect)
+    }
+
     pub(super) fn side(self) -> Side {
         match self {
             Code::Read | Code::Readv | Code::Recv | Code::AtHand | Code::Accept | Code::AcceptMulti => Side::Read,

@@ -63,6 +63,16 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
     if address.is_inet() {
         return false;
     }
+    // A file that is no socket refuses connections too.
+    let mut socket = false;
+    address.with_path(|path| {
+        // SAFETY: the path ends with a NUL.
+        let status = unsafe { kernel.status_of_path(path.as_ptr()) };
+        socket = status.is_ok_and(|status| status.kind == libc::S_IFSOCK);
+    });
+    if !socket {
+        return false;
+    }
     let Ok(fd) = open(kernel, address, libc::SOCK_NONBLOCK) else { return false };
     // SAFETY: the address outlives the call.
     let refused = address.with_raw(|addr, len| unsafe { kernel.connect(fd, addr, len) }) == -libc::ECONNREFUSED;

@@ -74,6 +74,8 @@ pub unsafe trait Kernel: Clone + 'static {
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno>;
     /// `setsockopt(2)` of an `int` option.
     fn setsockopt(&self, fd: Fd, level: i32, name: i32, value: i32) -> i32;
+    /// What `lstat(2)` says of a path's kind and identity; `path` ends with a NUL.
+    unsafe fn status_of_path(&self, path: *const u8) -> Result<FdStatus, Errno>;
     /// `unlink(2)`; `path` ends with a NUL.
     unsafe fn unlink(&self, path: *const u8) -> i32;
 

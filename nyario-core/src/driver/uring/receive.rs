@@ -10,8 +10,9 @@
 //!              anything else ----------> single-shot, into the reader's own buffer
 //! ```
 //!
-//! A multishot receive that outruns its reader is stopped after [`QUEUE_MAX`] buffers, so one connection cannot take
-//! them all; it then reads directly for a while, which suits bulk data anyhow, as nothing is copied.
+//! A multishot receive suits messages. Bulk data, which shows by filling a whole buffer, goes to the reader directly for
+//! a while: in larger pieces, and nothing is copied. A receive that outruns its reader is stopped as well, after
+//! [`QUEUE_MAX`] buffers, so one connection cannot take them all.
 
 use super::{Uring, tag, user_data};
 use crate::driver::Harvest;
@@ -208,6 +209,9 @@ impl Uring {
         }
         let id = (cqe.flags >> abi::CQE_BUFFER_SHIFT) as u16;
         let buffers = self.buffers.as_mut()?;
+        if cqe.res as u32 == buffers.size() {
+            return None;
+        }
         // SAFETY: the reader lends `len` bytes, and the kernel has filled `count` of the buffer and given it up.
         unsafe { std::ptr::copy_nonoverlapping(buffers.filled(id), ptr, count) };
         buffers.give_back(id);
@@ -259,7 +263,8 @@ impl Uring {
         self.advance_reads(ledger, fd, &mut harvest);
         self.advance_polls(ledger, fd, &mut harvest);
         let record = ledger.fds.at(fd);
-        if record.buffers >= QUEUE_MAX && record.multishot == Multishot::Armed {
+        let full = self.buffers.as_ref().is_some_and(|buffers| cqe.res == buffers.size() as i32);
+        if (full || record.buffers >= QUEUE_MAX) && record.multishot == Multishot::Armed {
             record.direct = DIRECT_READS;
             self.stop_multishot(ledger, fd);
         }
@@ -274,8 +279,6 @@ impl Uring {
             record.ready &= !ready::READ;
         }
         let small = self.buffers.as_ref().is_some_and(|buffers| (cqe.res as u32) < buffers.size());
-        if small {
-            record.direct = record.direct.saturating_sub(1);
-        }
+        record.direct = if small { record.direct.saturating_sub(1) } else { DIRECT_READS };
     }
 }

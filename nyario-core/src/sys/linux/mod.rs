@@ -22,6 +22,10 @@ macro_rules! call {
     };
 }
 
+fn status(stat: &libc::stat) -> FdStatus {
+    FdStatus { kind: stat.st_mode & libc::S_IFMT, device: stat.st_dev, inode: stat.st_ino }
+}
+
 // SAFETY: each method is the system call of its name with the arguments in the kernel's order; nothing is kept.
 unsafe impl Kernel for Linux {
     fn now(&self) -> u64 {
@@ -41,7 +45,7 @@ unsafe impl Kernel for Linux {
         // SAFETY: `struct stat` is plain data, for which zeroes are a value.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         super::check(call!(SYS_fstat, fd, &raw mut stat) as i32)?;
-        Ok(FdStatus { kind: stat.st_mode & libc::S_IFMT, device: stat.st_dev, inode: stat.st_ino })
+        Ok(status(&stat))
     }
 
     fn flags(&self, fd: Fd) -> i32 {
@@ -120,6 +124,14 @@ unsafe impl Kernel for Linux {
 
     fn setsockopt(&self, fd: Fd, level: i32, name: i32, value: i32) -> i32 {
         call!(SYS_setsockopt, fd, level, name, &raw const value, size_of::<i32>()) as i32
+    }
+
+    unsafe fn status_of_path(&self, path: *const u8) -> Result<FdStatus, Errno> {
+        // SAFETY: as in `status`.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        super::check(call!(SYS_newfstatat, libc::AT_FDCWD, path, &raw mut stat, flags) as i32)?;
+        Ok(status(&stat))
     }
 
     unsafe fn unlink(&self, path: *const u8) -> i32 {
