@@ -5,9 +5,10 @@ CARGO ?= cargo
 CFLAGS ?= -O2 -g -Wall -Wextra -Werror
 
 RELEASE := target/release
-EXAMPLES_C := $(filter-out examples/c/example.h,$(wildcard examples/c/*.c))
+EXAMPLES_C := $(wildcard examples/c/*.c)
 EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
+EXTENSION := nyario-ruby/lib/nyario.so
 
 .PHONY: build library gem examples demo test setup header clean
 .DEFAULT_GOAL := build
@@ -22,12 +23,13 @@ library: setup
 	$(CARGO) build --release --package nyario-capi
 	ln -sf libnyario.so $(RELEASE)/$(SONAME)
 
+# Moved into place, as a running Ruby may still have the one before mapped.
 gem: setup
 	$(CARGO) build --release --locked --manifest-path nyario-ruby/Cargo.toml --target-dir target
-	install -m 755 $(RELEASE)/libnyario_ruby.so nyario-ruby/lib/nyario.so.new
-	mv -f nyario-ruby/lib/nyario.so.new nyario-ruby/lib/nyario.so
+	cmp -s $(RELEASE)/libnyario_ruby.so $(EXTENSION) || \
+		{ install -m 755 $(RELEASE)/libnyario_ruby.so $(EXTENSION).new && mv -f $(EXTENSION).new $(EXTENSION); }
 
-examples: library $(EXAMPLES)
+examples: $(EXAMPLES)
 
 $(EXAMPLES): target/examples/%: examples/c/%.c examples/c/example.h include/nyario.h $(RELEASE)/libnyario.so
 	@mkdir -p $(@D)
@@ -36,7 +38,7 @@ $(EXAMPLES): target/examples/%: examples/c/%.c examples/c/example.h include/nyar
 $(RELEASE)/libnyario.so: library
 
 # Writes include/nyario.h from the comments in nyario-capi.
-header:
+header: setup
 	NYARIO_WRITE_HEADER=1 $(CARGO) test --quiet --package nyario-capi --test header
 
 demo: build
@@ -47,6 +49,8 @@ test: build floors
 
 clean:
 	$(CARGO) clean
-	rm -f nyario-ruby/lib/nyario.so
+	rm -f $(EXTENSION)
 
 include bench/bench.mk
+
+$(FLOORS): | setup
