@@ -15,6 +15,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, mpsc};
@@ -29,13 +30,22 @@ pub type Looped = &'static Loop<Linux>;
 macro_rules! scenarios {
     ($given:ident: $($name:ident),* $(,)?) => {
         mod uring {
-            $(#[test] fn $name() { $crate::common::$given($crate::common::Variant::Uring, super::$name) })*
+            $(#[test] fn $name() {
+                let name = concat!("uring::", stringify!($name));
+                $crate::common::$given($crate::common::Variant::Uring, name, super::$name)
+            })*
         }
         mod uring_tiny {
-            $(#[test] fn $name() { $crate::common::$given($crate::common::Variant::UringTiny, super::$name) })*
+            $(#[test] fn $name() {
+                let name = concat!("uring_tiny::", stringify!($name));
+                $crate::common::$given($crate::common::Variant::UringTiny, name, super::$name)
+            })*
         }
         mod epoll {
-            $(#[test] fn $name() { $crate::common::$given($crate::common::Variant::Epoll, super::$name) })*
+            $(#[test] fn $name() {
+                let name = concat!("epoll::", stringify!($name));
+                $crate::common::$given($crate::common::Variant::Epoll, name, super::$name)
+            })*
         }
     };
 }
@@ -88,15 +98,15 @@ fn aloud(line: &str) {
 }
 
 /// Runs a scenario that is given a loop.
-pub fn on_loop(variant: Variant, scenario: fn(Looped)) {
-    on_config(variant, |config| with_loop(config, scenario));
+pub fn on_loop(variant: Variant, name: &'static str, scenario: fn(Looped)) {
+    on_config(variant, name, |config| with_loop(config, scenario));
 }
 
 /// Runs a scenario that is given a configuration.
-pub fn on_config(variant: Variant, scenario: impl FnOnce(&Config)) {
-    let _alone = alone();
+pub fn on_config(variant: Variant, name: &'static str, scenario: impl FnOnce(&Config)) {
+    let _alone = alone(name);
     let Some(config) = variant.available() else { return };
-    let _watched = Watchdog::new();
+    let _watched = Watchdog::new(name);
     PANICS.store(0, Ordering::Relaxed);
     count_panics();
     let before = open_descriptors();
@@ -135,18 +145,37 @@ pub fn with_loop<T>(config: &Config, work: impl FnOnce(Looped) -> T) -> T {
 }
 
 /// Descriptors, and at times signal handlers and limits, are the whole process's, so scenarios take turns.
-pub fn alone() -> MutexGuard<'static, ()> {
+fn alone(name: &'static str) -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    *NAME.lock().unwrap() = name;
+    alone
+}
+
+/// The scenario that has its turn.
+static NAME: Mutex<&str> = Mutex::new("");
+
+/// Runs the present scenario once more in a process of its own, and returns what that says on standard error. `None`
+/// says that this is that process. The test harness would swallow what is said here.
+pub fn said_in_own_process() -> Option<String> {
+    const INSIDE: &str = "NYARIO_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return None;
+    }
+    let name = *NAME.lock().unwrap();
+    let mut inside = Command::new(std::env::current_exe().unwrap());
+    let output = inside.args([name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let (out, said) = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).into();
+    assert!(output.status.success() && out.contains("1 passed"), "{out}\n{said}");
+    Some(said)
 }
 
 /// Ends the process when a scenario hangs, as nothing else would.
-pub struct Watchdog(#[allow(dead_code, reason = "dropping it is the signal")] mpsc::Sender<()>);
+struct Watchdog(#[allow(dead_code, reason = "dropping it is the signal")] mpsc::Sender<()>);
 
 impl Watchdog {
-    pub fn new() -> Watchdog {
+    fn new(name: &'static str) -> Watchdog {
         let (alive, watch) = mpsc::channel();
-        let name = thread::current().name().unwrap_or("a scenario").to_string();
         thread::spawn(move || {
             if watch.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
                 aloud(&format!("{name} hangs"));

@@ -1,0 +1,466 @@
+//! The driver by itself: what a host of its own builds on.
+
+mod common;
+
+use common::*;
+use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
+use nyario_core::sys::{Fd, Kernel, Linux};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
+
+scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
+    accepting_goes_on, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
+    a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
+    a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
+    a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
+    a_number_begins_anew_with_operations_in_flight, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
+
+fn driver(config: &Config) -> Driver<Linux> {
+    Driver::new(Linux, config).unwrap()
+}
+
+fn pending(submitted: Submitted) -> OpId {
+    match submitted {
+        Submitted::Pending(id) => id,
+        Submitted::Done(result) => panic!("done at once, with {result}"),
+    }
+}
+
+fn read(fd: Fd, buf: &mut [u8]) -> Op {
+    Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() }
+}
+
+fn a_read_waits_for_bytes(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    let mut buf = [0; 8];
+    let id = pending(submit(&mut driver, read(fd, &mut buf), 40, 0));
+    assert_ne!(id, OpId::NONE);
+    driver.turn(Some(0));
+    assert_eq!(driver.next(), None);
+    assert_eq!(driver.pending(), 1);
+    theirs.write_all(b"bytes").unwrap();
+    let completion = completion(&mut driver);
+    assert_eq!((completion.waiter, completion.result, completion.more), (40, 5, false));
+    assert_eq!(&buf[..5], b"bytes");
+    assert_eq!(driver.pending(), 0);
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// Told that something is at hand, a host takes it; told that nothing is, it asks to be told.
+fn bytes_at_hand(config: &Config) {
+    for owned in [false, true] {
+        let mut driver = driver(config);
+        let (fd, mut theirs) = pair();
+        if owned {
+            driver.own(fd, false).unwrap();
+        }
+        let mut have = Vec::new();
+        let writer = std::thread::spawn(move || {
+            for chunk in pattern(20_000).chunks(77) {
+                theirs.write_all(chunk).unwrap();
+            }
+            theirs
+        });
+        let mut buf = [0; 100];
+        while have.len() < 20_000 {
+            match driver.try_read(fd, &mut buf) {
+                again if again == -libc::EAGAIN => assert!(finish(&mut driver, Op::AtHand { fd }) > 0),
+                count => have.extend_from_slice(&buf[..usize::try_from(count).unwrap()]),
+            }
+        }
+        assert!(have == pattern(20_000));
+        assert_eq!(driver.try_read(fd, &mut buf), -libc::EAGAIN);
+        drop(writer.join().unwrap());
+        while finish(&mut driver, Op::AtHand { fd }) > 0 && driver.try_read(fd, &mut buf) == -libc::EAGAIN {}
+        assert_eq!(driver.try_read(fd, &mut buf), 0, "the end is at hand");
+        assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+    }
+}
+
+fn what_is_at_hand_can_be_looked_at(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    driver.own(fd, false).unwrap();
+    assert_eq!(driver.peek(fd), b"");
+    pending(submit(&mut driver, Op::AtHand { fd }, 4, 0));
+    driver.turn(Some(0));
+    theirs.write_all(b"look").unwrap();
+    assert!(completion(&mut driver).result > 0);
+    let mut have = driver.peek(fd).to_vec();
+    if !have.is_empty() {
+        assert_eq!(driver.peek(fd), have, "looking uses nothing up");
+        driver.consume(fd, 1);
+        assert_eq!(driver.peek(fd), &have[1..]);
+        have.truncate(1);
+    }
+    let mut buf = [0; 8];
+    let count = driver.try_read(fd, &mut buf);
+    have.extend_from_slice(&buf[..usize::try_from(count).unwrap()]);
+    assert_eq!(have, b"look");
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+    assert_eq!(driver.peek(fd), b"");
+    assert_eq!(driver.peek(-1), b"");
+    assert!(!driver.owns(fd) && !driver.owns(-1) && !driver.owns(i32::MAX));
+}
+
+fn nothing_is_used_up_twice(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, _theirs) = pair();
+    driver.own(fd, false).unwrap();
+    expect_panics(1);
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.consume(fd, 1)));
+    assert!(refused.is_err());
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn accepting_goes_on(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, address) = listen();
+    let id = pending(submit(&mut driver, Op::Accept { fd, multi: true }, 8, 0));
+    for _ in 0..3 {
+        let clients: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        for _ in &clients {
+            let connection = completion(&mut driver);
+            assert!(connection.result >= 0 && connection.more && connection.waiter == 8);
+            close_behind(connection.result);
+        }
+    }
+    driver.cancel(id);
+    let end = completion(&mut driver);
+    assert_eq!((end.result, end.more), (-libc::ECANCELED, false));
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// Connections that come while an accept is being cancelled are handed out before its end, or left to the next.
+fn a_cancelled_accept_loses_none(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, address) = listen();
+    for _ in 0..30 {
+        let id = pending(submit(&mut driver, Op::Accept { fd, multi: true }, 8, 0));
+        driver.turn(Some(0));
+        let clients: Vec<TcpStream> = (0..5).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        driver.cancel(id);
+        let mut taken = 0;
+        loop {
+            let completion = completion(&mut driver);
+            if !completion.more {
+                assert_eq!(completion.result, -libc::ECANCELED);
+                break;
+            }
+            close_behind(completion.result);
+            taken += 1;
+        }
+        for _ in taken..clients.len() {
+            close_behind(finish(&mut driver, Op::Accept { fd, multi: false }));
+        }
+        for mut client in clients {
+            assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "each was accepted");
+        }
+    }
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn a_park_ends_as_it_is_told(config: &Config) {
+    let mut driver = driver(config);
+    let parks = [4, 8, 12].map(|waiter| pending(submit(&mut driver, Op::Park, waiter, 0)));
+    driver.complete(parks[2], 33);
+    driver.cancel(parks[0]);
+    driver.complete(parks[0], 11);
+    driver.complete(parks[1], 22);
+    driver.complete(parks[1], 44);
+    let ends = [(); 3].map(|()| driver.next().map(|end| (end.waiter, end.result)));
+    assert_eq!(ends, [Some((12, 33)), Some((4, -libc::ECANCELED)), Some((8, 22))], "each once, in order");
+    assert_eq!(driver.next(), None);
+}
+
+fn a_park_ends_at_its_deadline(config: &Config) {
+    let mut driver = driver(config);
+    let begin = Linux.now();
+    for (waiter, nanos) in [(4, 3_000_000), (8, 1_000_000), (12, 2_000_000), (16, 0)] {
+        pending(submit(&mut driver, Op::Park, waiter, begin + nanos));
+    }
+    pending(submit(&mut driver, Op::Park, 20, 0));
+    let ends = [(); 4].map(|()| completion(&mut driver).waiter);
+    assert_eq!(ends, [16, 8, 12, 4]);
+    assert!(Linux.now() >= begin + 3_000_000);
+    assert_eq!(driver.pending(), 1, "without a deadline there is none");
+}
+
+fn a_stale_name_meets_nothing(config: &Config) {
+    let mut driver = driver(config);
+    let old = pending(submit(&mut driver, Op::Park, 4, 0));
+    driver.complete(old, 1);
+    assert_eq!(driver.next().unwrap().result, 1);
+    let new = pending(submit(&mut driver, Op::Park, 8, 0));
+    driver.cancel(old);
+    driver.complete(old, 2);
+    driver.cancel(OpId::NONE);
+    assert_eq!(driver.next(), None);
+    driver.complete(new, 3);
+    assert_eq!(driver.next().unwrap().result, 3);
+    // What is no park is not completed by word.
+    let (fd, theirs) = pair();
+    let mut buf = [0; 8];
+    let reading = pending(submit(&mut driver, read(fd, &mut buf), 4, 0));
+    driver.complete(reading, 5);
+    assert_eq!(driver.next(), None);
+    drop(theirs);
+    assert_eq!(completion(&mut driver).result, 0);
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// An operation that is over by the time its deadline passes has its own result.
+fn a_completion_passes_deadlines_by(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    let mut buf = [0; 8];
+    pending(submit(&mut driver, read(fd, &mut buf), 4, Linux.now() + 1_000_000));
+    driver.turn(Some(0));
+    theirs.write_all(b"in time").unwrap();
+    driver.turn(Some(0));
+    let completion = completion(&mut driver);
+    assert_eq!(completion.result, 7);
+    driver.turn(Some(2_000_000));
+    assert_eq!((driver.next(), driver.pending()), (None, 0));
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn other_threads_end_parks(config: &Config) {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 2000;
+    let mut driver = driver(config);
+    let parks: Vec<OpId> =
+        (0..THREADS * EACH).map(|number| pending(submit(&mut driver, Op::Park, number * 4, 0))).collect();
+    let waker = driver.waker();
+    let mut seen = HashSet::new();
+    std::thread::scope(|scope| {
+        for (thread, parks) in parks.chunks(EACH as usize).enumerate() {
+            let waker = waker.clone();
+            scope.spawn(move || {
+                for (place, &park) in parks.iter().enumerate() {
+                    waker.complete(park, thread as i32);
+                    if place % 64 == 0 {
+                        std::thread::sleep(std::time::Duration::from_micros(50));
+                    }
+                }
+            });
+        }
+        for _ in 0..THREADS * EACH {
+            let end = completion(&mut driver);
+            assert!(seen.insert(end.waiter), "each ends once");
+            assert_eq!(end.result as u64, end.waiter / 4 / EACH);
+        }
+    });
+    assert_eq!((driver.next(), driver.pending()), (None, 0));
+}
+
+fn a_waker_outlives_its_loop(config: &Config) {
+    let mut driver = driver(config);
+    let waker = driver.waker();
+    let park = pending(submit(&mut driver, Op::Park, 4, 0));
+    driver.turn(Some(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..1000 {
+                waker.wake_always();
+                waker.complete(park, 1);
+            }
+        });
+        drop(driver);
+    });
+    waker.wake();
+}
+
+fn a_wake_ends_the_wait(config: &Config) {
+    let mut driver = driver(config);
+    for round in 0..300 {
+        let waker = driver.waker();
+        let thread = std::thread::spawn(move || if round % 2 == 0 { waker.wake() } else { waker.wake_always() });
+        // Without the wake-up this would never return.
+        driver.turn(None);
+        thread.join().unwrap();
+        driver.turn(Some(0));
+        driver.turn(Some(0));
+    }
+}
+
+fn a_turn_waits_no_longer_than_it_is_told(config: &Config) {
+    let mut driver = driver(config);
+    for nanos in [0, 1, 1_000_000] {
+        driver.turn(Some(nanos));
+        assert_eq!(driver.next(), None);
+    }
+    // Waiting for ever ends here only because a result is at hand.
+    let park = pending(submit(&mut driver, Op::Park, 4, 0));
+    driver.complete(park, 1);
+    driver.turn(None);
+    assert_eq!(driver.next().unwrap().result, 1);
+}
+
+/// Every kind of operation is under way when the driver goes, its buffers with it.
+fn a_driver_goes_with_operations_in_flight(config: &Config) {
+    let mut driver = driver(config);
+    let (socket, _theirs) = pair();
+    let (owned, mut theirs) = pair();
+    driver.own(owned, false).unwrap();
+    let (from, to) = pipe();
+    let (listener, _) = listen();
+    let mut buf = vec![0; 100];
+    for fd in [socket, owned, from, socket, owned] {
+        pending(submit(&mut driver, read(fd, &mut buf), 4, Linux.now() + 1));
+    }
+    pending(submit(&mut driver, Op::Poll { fd: from, events: 1 }, 4, 0));
+    pending(submit(&mut driver, Op::Poll { fd: owned, events: 1 }, 4, 0));
+    pending(submit(&mut driver, Op::Accept { fd: listener, multi: true }, 4, 0));
+    pending(submit(&mut driver, Op::Accept { fd: listener, multi: false }, 4, 0));
+    pending(submit(&mut driver, Op::Park, 4, 0));
+    driver.turn(Some(0));
+    theirs.write_all(&[1; 300]).unwrap();
+    submit(&mut driver, Op::Close { fd: socket }, 4, 0);
+    drop(driver);
+    // Nobody writes to it any more.
+    let before = buf.clone();
+    theirs.write_all(&[2; 300]).unwrap();
+    assert_eq!(buf, before);
+    [owned, from, to, listener].into_iter().for_each(close_behind);
+}
+
+/// A result that nobody took is a count of bytes, not a connection to be closed.
+fn a_driver_goes_with_results_that_nobody_took(config: &Config) {
+    let mut driver = driver(config);
+    let (from, to) = pipe();
+    let (socket, mut theirs) = pair();
+    driver.own(socket, false).unwrap();
+    let mut bufs = [[0; 4096]; 2];
+    pending(submit(&mut driver, read(from, &mut bufs[0]), 4, 0));
+    pending(submit(&mut driver, read(socket, &mut bufs[1]), 4, 0));
+    // As many bytes as make the counts the numbers of descriptors that are ours.
+    let counts = [from, to].map(|fd| vec![1; fd as usize]);
+    driver.turn(Some(0));
+    // SAFETY: the bytes are lent for the call.
+    unsafe {
+        let iov = libc::iovec { iov_base: counts[0].as_ptr().cast_mut().cast(), iov_len: counts[0].len() };
+        assert_eq!(Linux.writev(to, &iov, 1, 0), counts[0].len() as isize);
+    }
+    theirs.write_all(&counts[1]).unwrap();
+    drop(driver);
+    [from, to, socket].into_iter().for_each(close_behind);
+}
+
+fn a_driver_goes_with_connections_that_nobody_took(config: &Config) {
+    for multi in [false, true] {
+        for settled in [false, true] {
+            let mut driver = driver(config);
+            let (fd, address) = listen();
+            pending(submit(&mut driver, Op::Accept { fd, multi }, 4, 0));
+            driver.turn(Some(0));
+            let clients: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(&address).unwrap()).collect();
+            if settled {
+                driver.turn(Some(0));
+            }
+            drop(driver);
+            close_behind(fd);
+            for mut client in clients {
+                // Closed, or reset with the listener: in any case it does not stay.
+                assert!(!matches!(client.read(&mut [0; 8]), Ok(1..)));
+            }
+        }
+    }
+}
+
+/// A number that was closed behind our back, with operations in flight, begins a new life.
+fn a_number_begins_anew_with_operations_in_flight(config: &Config) {
+    let mut driver = driver(config);
+    let mut buf = [0; 8];
+    let (fd, mut old) = pair();
+    for round in 0..10u8 {
+        driver.own(fd, false).unwrap();
+        pending(submit(&mut driver, read(fd, &mut buf), 4, 0));
+        driver.turn(Some(0));
+        if round % 2 == 0 {
+            // Received for a reader that never comes for it.
+            old.write_all(&[99; 40]).unwrap();
+        }
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = ours.into_raw_fd();
+        // SAFETY: both numbers are ours.
+        assert_eq!(unsafe { libc::dup3(ours, fd, libc::O_CLOEXEC) }, fd);
+        close_behind(ours);
+        driver.own(fd, false).unwrap();
+        let told = completion(&mut driver);
+        assert!(told.result == -libc::EBADF || (told.result == 8 && buf == [99; 8]), "{told:?}");
+        theirs.write_all(&[round]).unwrap();
+        assert_eq!(finish(&mut driver, read(fd, &mut buf)), 1);
+        assert_eq!(buf[0], round);
+        old = theirs;
+    }
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
+    let mut driver = driver(config);
+    let due = |driver: &Driver<Linux>| {
+        let mut fds = [libc::pollfd { fd: driver.descriptor(), events: libc::POLLIN, revents: 0 }];
+        Linux.poll(&mut fds, Some(50_000_000)) == 1
+    };
+    let (fd, mut theirs) = pair();
+    let mut buf = [0; 8];
+    pending(submit(&mut driver, read(fd, &mut buf), 4, 0));
+    driver.turn(Some(0));
+    assert!(driver.next().is_none() && !driver.has_news());
+    theirs.write_all(b"x").unwrap();
+    assert!(due(&driver));
+    driver.turn(Some(0));
+    assert!(driver.has_news());
+    assert_eq!(driver.next().unwrap().result, 1);
+    let waker = driver.waker();
+    std::thread::spawn(move || waker.wake_always()).join().unwrap();
+    assert!(due(&driver), "a wake-up makes one due");
+    driver.turn(Some(0));
+    while driver.next().is_some() {}
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// More operations than any queue holds, begun and ended without a turn between.
+fn a_crowd_of_operations(config: &Config) {
+    let mut driver = driver(config);
+    let mut pairs: Vec<(Fd, UnixStream)> = (0..300).map(|_| pair()).collect();
+    let mut bufs = vec![[0u8; 4]; pairs.len()];
+    for round in 0..3 {
+        let ids: Vec<OpId> = pairs
+            .iter()
+            .zip(&mut bufs)
+            .enumerate()
+            .map(|(number, (&(fd, _), buf))| pending(submit(&mut driver, read(fd, buf), number as u64 * 4, 0)))
+            .collect();
+        if round == 1 {
+            ids.iter().for_each(|&id| driver.cancel(id));
+        }
+        for (_, theirs) in &mut pairs {
+            theirs.write_all(&[round; 4]).unwrap();
+        }
+        let mut ended = HashSet::new();
+        let mut left = Vec::new();
+        for _ in &pairs {
+            let end = completion(&mut driver);
+            assert!(ended.insert(end.waiter));
+            match end.result {
+                4 => assert_eq!(bufs[end.waiter as usize / 4], [round; 4]),
+                result => {
+                    assert_eq!((result, round), (-libc::ECANCELED, 1));
+                    left.push(pairs[end.waiter as usize / 4].0);
+                }
+            }
+        }
+        for fd in left {
+            assert_eq!(finish(&mut driver, read(fd, &mut bufs[0])), 4);
+        }
+    }
+    for (fd, _) in pairs {
+        assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+    }
+}

@@ -1,0 +1,325 @@
+//! Fibers among themselves: spawning, joining, panics, fairness, and what wakes them from outside.
+
+mod common;
+
+use common::*;
+use nyario_core::conn::Kind;
+use nyario_core::driver::Op;
+use nyario_core::fiber::{FiberId, Options};
+use nyario_core::net;
+use nyario_core::runtime::{Start, Stopper};
+use nyario_core::sys::{Errno, Linux};
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::IntoRawFd;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+scenarios!(on_loop: a_join_takes_the_value, a_join_waits, only_one_joins, nobody_joins_itself, a_detached_fiber_is_not_joined,
+    an_ended_fiber_can_be_detached, fibers_start_in_order, fibers_spawn_fibers, a_name_is_not_reused,
+    a_panic_ends_its_fiber_alone, a_handlers_panic_closes_its_connection, yielding_lets_others_run,
+    a_busy_fiber_starves_nobody, a_busy_pair_starves_nobody, many_fibers_deep_in_their_stacks,
+    stacks_are_used_again, a_run_within_a_run_is_refused, a_stop_comes_from_another_thread,
+    a_stop_before_the_run_counts, a_stop_comes_from_a_signal_handler);
+
+fn a_join_takes_the_value(looped: Looped) {
+    in_fiber(looped, move || {
+        let fiber = go(looped, || u64::MAX);
+        settle(looped);
+        assert_eq!(looped.join(fiber), Ok(u64::MAX));
+        assert_eq!(looped.join(fiber), Err(Errno(libc::ESRCH)), "a value is taken once");
+    });
+    let fiber = go(looped, || 7);
+    assert_eq!(looped.join(fiber), Err(Errno(libc::EDEADLK)), "outside a fiber nothing could run it");
+    looped.run().unwrap();
+    assert_eq!(looped.join(fiber), Ok(7), "ended, it can be joined from anywhere");
+}
+
+fn a_join_waits(looped: Looped) {
+    in_fiber(looped, move || {
+        let ended = Rc::new(Cell::new(false));
+        let witness = ended.clone();
+        let fiber = go(looped, move || {
+            settle(looped);
+            witness.set(true);
+            1
+        });
+        assert_eq!(looped.join(fiber), Ok(1));
+        assert!(ended.get());
+    });
+}
+
+fn only_one_joins(looped: Looped) {
+    in_fiber(looped, move || {
+        let target = go(looped, move || told(looped.sleep(2_000_000).map(|()| 3)));
+        let first = go(looped, move || looped.join(target).unwrap());
+        looped.yield_now().unwrap();
+        assert_eq!(looped.join(target), Err(Errno(libc::EINVAL)));
+        assert_eq!(looped.detach(target), Err(Errno(libc::EINVAL)));
+        assert_eq!(looped.join(first), Ok(3));
+    });
+}
+
+fn nobody_joins_itself(looped: Looped) {
+    in_fiber(looped, move || {
+        assert_eq!(looped.join(looped.me().unwrap()), Err(Errno(libc::EDEADLK)));
+        assert_eq!(looped.join(FiberId::from_word(1 << 40)), Err(Errno(libc::ESRCH)));
+    });
+}
+
+fn a_detached_fiber_is_not_joined(looped: Looped) {
+    in_fiber(looped, move || {
+        let fiber = looped.spawn(Options { detached: true }, || 1).unwrap();
+        assert_eq!(looped.join(fiber), Err(Errno(libc::EINVAL)));
+        assert_eq!(looped.detach(fiber), Err(Errno(libc::EINVAL)));
+        settle(looped);
+        assert_eq!(looped.join(fiber), Err(Errno(libc::ESRCH)));
+    });
+}
+
+fn an_ended_fiber_can_be_detached(looped: Looped) {
+    in_fiber(looped, move || {
+        let fiber = go(looped, || 1);
+        settle(looped);
+        assert_eq!(looped.detach(fiber), Ok(()));
+        assert_eq!(looped.join(fiber), Err(Errno(libc::ESRCH)));
+    });
+}
+
+fn fibers_start_in_order(looped: Looped) {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    for number in 0..100 {
+        let order = order.clone();
+        go(looped, move || {
+            order.borrow_mut().push(number);
+            0
+        });
+    }
+    looped.run().unwrap();
+    assert_eq!(*order.borrow(), (0..100).collect::<Vec<_>>());
+}
+
+fn fibers_spawn_fibers(looped: Looped) {
+    fn tree(looped: Looped, depth: u32) -> u64 {
+        if depth == 0 {
+            return 1;
+        }
+        let branches = [(); 3].map(|()| go(looped, move || tree(looped, depth - 1)));
+        branches.into_iter().map(|fiber| looped.join(fiber).unwrap()).sum()
+    }
+    assert_eq!(in_fiber(looped, move || tree(looped, 6)), 729);
+}
+
+fn a_name_is_not_reused(looped: Looped) {
+    in_fiber(looped, move || {
+        let mut names = std::collections::HashSet::new();
+        for round in 0..100 {
+            let fiber = go(looped, move || round);
+            assert!(names.insert(fiber));
+            assert_eq!(looped.join(fiber), Ok(round));
+        }
+    });
+}
+
+fn a_panic_ends_its_fiber_alone(looped: Looped) {
+    expect_panics(1);
+    in_fiber(looped, move || {
+        let dropped = Rc::new(());
+        let held = dropped.clone();
+        let fiber = go(looped, move || {
+            let _held = held;
+            looped.yield_now().unwrap();
+            panic!("as the scenario wants it");
+        });
+        assert_eq!(looped.join(fiber), Err(Errno(libc::ENOTRECOVERABLE)));
+        assert_eq!(Rc::strong_count(&dropped), 1, "its stack is unwound");
+        settle(looped);
+    });
+}
+
+fn a_handlers_panic_closes_its_connection(looped: Looped) {
+    expect_panics(1);
+    let (fd, address) = listen();
+    looped
+        .register(fd, Start::Lazy, move |fd| {
+            let byte = read_exactly(looped, fd, 1)[0];
+            assert_ne!(byte, 0, "as the scenario wants it");
+            say(looped, fd, &[byte]);
+        })
+        .unwrap();
+    run_beside(looped, move || {
+        for byte in [0, 1] {
+            let mut client = TcpStream::connect(&address).unwrap();
+            client.write_all(&[byte]).unwrap();
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).unwrap();
+            assert_eq!(answer.len(), byte.into());
+        }
+    });
+}
+
+fn yielding_lets_others_run(looped: Looped) {
+    let turns = Rc::new(RefCell::new(Vec::new()));
+    for name in 0..3 {
+        let turns = turns.clone();
+        go(looped, move || {
+            for _ in 0..3 {
+                turns.borrow_mut().push(name);
+                looped.yield_now().unwrap();
+            }
+            0
+        });
+    }
+    looped.run().unwrap();
+    assert_eq!(*turns.borrow(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    assert_eq!(looped.yield_now(), Ok(()), "outside a fiber there is nobody to yield to");
+}
+
+fn a_busy_fiber_starves_nobody(looped: Looped) {
+    let (fd, mut theirs) = pair();
+    in_fiber(looped, move || {
+        let busy = go(looped, move || {
+            while looped.yield_now().is_ok() {}
+            0
+        });
+        let answerer = std::thread::spawn(move || {
+            let mut byte = [0];
+            while theirs.read(&mut byte).unwrap() == 1 {
+                theirs.write_all(&byte).unwrap();
+            }
+        });
+        for byte in 0..50 {
+            say(looped, fd, &[byte]);
+            assert_eq!(read_exactly(looped, fd, 1), [byte]);
+        }
+        looped.sleep(1_000_000).unwrap();
+        close(looped, &[fd]);
+        answerer.join().unwrap();
+        looped.cancel(busy).unwrap();
+        looped.join(busy).unwrap();
+    });
+}
+
+/// Two fibers that always have something to do leave room for timers and for new connections.
+fn a_busy_pair_starves_nobody(looped: Looped) {
+    let (listener, address) = listen();
+    looped.register(listener, Start::Eager, move |fd| say(looped, fd, b"hello")).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let ends = [ours, theirs].map(IntoRawFd::into_raw_fd);
+    ends.iter().for_each(|&fd| looped.opened(fd, false).unwrap());
+    go(looped, move || {
+        let busy = ends.map(|fd| {
+            go(looped, move || {
+                echo(looped, fd);
+                0
+            })
+        });
+        assert_eq!(perform(looped, Op::Write { fd: ends[0], buf: b"x".as_ptr(), len: 1 }), 1);
+        looped.sleep(1_000_000).unwrap();
+        for _ in 0..20 {
+            let client = net::connect(looped, &address).unwrap();
+            assert_eq!(read_exactly(looped, client, 5), b"hello");
+            close(looped, &[client]);
+        }
+        busy.iter().for_each(|&fiber| looped.cancel(fiber).unwrap());
+        close(looped, &ends);
+        all_told(looped, busy, 0);
+        looped.stop();
+        0
+    });
+    looped.run().unwrap();
+}
+
+fn many_fibers_deep_in_their_stacks(looped: Looped) {
+    fn deep(looped: Looped, depth: u64) -> u64 {
+        let frame = std::hint::black_box([depth; 64]);
+        if depth == 0 {
+            looped.sleep(1_000_000).unwrap();
+            return 0;
+        }
+        frame[7] + deep(looped, depth - 1)
+    }
+    for _ in 0..300 {
+        go(looped, move || {
+            assert_eq!(deep(looped, 150), 150 * 151 / 2);
+            0
+        });
+    }
+    looped.run().unwrap();
+}
+
+fn stacks_are_used_again(looped: Looped) {
+    let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let crowd = move || {
+        for _ in 0..200 {
+            go(looped, move || told(looped.sleep(1000).map(|()| 0)));
+        }
+        looped.run().unwrap();
+    };
+    crowd();
+    let before = mappings();
+    (0..20).for_each(|_| crowd());
+    // The allocator may have grown by a mapping or two of its own; twenty more crowds would be over a hundred.
+    assert!(mappings() < before + 20);
+}
+
+fn a_run_within_a_run_is_refused(looped: Looped) {
+    in_fiber(looped, move || assert_eq!(looped.run(), Err(Errno(libc::EDEADLK))));
+}
+
+fn a_stop_comes_from_another_thread(looped: Looped) {
+    let (fd, theirs) = pair();
+    for _ in 0..200 {
+        let reader = go(looped, move || told(net::read(looped, fd, &mut [0; 8])));
+        // The loop may be before, in or after its wait when the stop comes.
+        run_beside(looped, std::thread::yield_now);
+        assert_eq!(looped.join(reader), Ok(failed(libc::ECANCELED)));
+    }
+    close(looped, &[fd]);
+    drop(theirs);
+}
+
+fn a_stop_before_the_run_counts(looped: Looped) {
+    looped.stop();
+    let sleeper = go(looped, move || told(looped.sleep(u64::MAX).map(|()| 0)));
+    looped.run().unwrap();
+    assert_eq!(looped.join(sleeper), Ok(failed(libc::ECANCELED)));
+    assert_eq!(in_fiber(looped, || 5), 5, "and is forgotten afterwards");
+    assert_eq!(looped.connections(Kind::Client), 0);
+}
+
+fn a_stop_comes_from_a_signal_handler(looped: Looped) {
+    static STOPPER: std::sync::Mutex<Option<&'static Stopper<Linux>>> = std::sync::Mutex::new(None);
+    static HANDLED: OnceLock<()> = OnceLock::new();
+    extern "C" fn handle(_: i32) {
+        // The scenario raises no second signal while it holds the lock.
+        if let Ok(Some(stopper)) = STOPPER.try_lock().as_deref() {
+            stopper.stop();
+        }
+    }
+    HANDLED.get_or_init(|| {
+        // SAFETY: the handler does only what the stopper and an uncontended lock do.
+        unsafe { libc::signal(libc::SIGUSR1, handle as *const () as libc::sighandler_t) };
+    });
+    let stopper = Box::into_raw(Box::new(looped.stopper()));
+    // SAFETY: a box, freed below.
+    *STOPPER.lock().unwrap() = Some(unsafe { &*stopper });
+    // SAFETY: a call without memory.
+    let thread = unsafe { libc::pthread_self() };
+    for delay in [0, 0, 1, 2, 3] {
+        let sleeper = go(looped, move || told(looped.sleep(u64::MAX).map(|()| 0)));
+        let sender = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(delay));
+            // SAFETY: the thread outlives this one.
+            unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+        });
+        looped.run().unwrap();
+        sender.join().unwrap();
+        assert_eq!(looped.join(sleeper), Ok(failed(libc::ECANCELED)));
+    }
+    *STOPPER.lock().unwrap() = None;
+    // SAFETY: nobody refers to it any more.
+    drop(unsafe { Box::from_raw(stopper) });
+}
