@@ -15,18 +15,11 @@
 
 use super::op::OpId;
 use crate::sys::{Errno, Fd, Kernel, check};
-use sync::{Arc, AtomicPtr, AtomicU8, Ordering};
-
-#[cfg(not(loom))]
-mod sync {
-    pub(super) use std::sync::Arc;
-    pub(super) use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
-}
-#[cfg(loom)]
-mod sync {
-    pub(super) use loom::sync::Arc;
-    pub(super) use loom::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
-}
+#[cfg(all(test, loom))]
+use loom::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::Arc;
+#[cfg(not(all(test, loom)))]
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 const RUNNING: u8 = 0;
 const SLEEPING: u8 = 1;
@@ -39,18 +32,68 @@ struct Note {
     next: *mut Note,
 }
 
-/// The part of a loop that any thread may touch.
-struct Shared<K: Kernel> {
+/// What passes between the loop and other threads, apart from the system call that ends its sleep.
+struct Mailbox {
     word: AtomicU8,
     /// A stack of notes (Treiber 1986); the loop takes it whole, so the ABA question does not arise.
     notes: AtomicPtr<Note>,
+}
+
+impl Mailbox {
+    fn new() -> Mailbox {
+        Mailbox { word: AtomicU8::new(RUNNING), notes: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    /// Makes the loop look. `true` says that it sleeps, and the caller has to see to it that it does not.
+    fn notify(&self) -> bool {
+        self.word.swap(NOTIFIED, Ordering::AcqRel) == SLEEPING
+    }
+
+    /// Leaves a note; whoever does so notifies afterwards.
+    fn post(&self, op: OpId, result: i32) {
+        let note = Box::into_raw(Box::new(Note { op, result, next: std::ptr::null_mut() }));
+        let mut head = self.notes.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the note is ours until the exchange below publishes it.
+            unsafe { (*note).next = head };
+            match self.notes.compare_exchange_weak(head, note, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => head = current,
+            }
+        }
+    }
+
+    /// Declares the loop asleep. `false` means that a wake-up came first: do not block.
+    fn fall_asleep(&self) -> bool {
+        self.word.compare_exchange(RUNNING, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Declares the loop awake and takes what was said to it, oldest first.
+    fn awaken(&self) -> Vec<(OpId, i32)> {
+        // A plain look first: this runs every turn, and a swap would take the cache line for itself.
+        if self.word.load(Ordering::Acquire) == RUNNING {
+            return Vec::new();
+        }
+        self.word.swap(RUNNING, Ordering::AcqRel);
+        unpack(self.notes.swap(std::ptr::null_mut(), Ordering::Acquire))
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        drop(unpack(self.notes.swap(std::ptr::null_mut(), Ordering::Acquire)));
+    }
+}
+
+/// The part of a loop that any thread may touch.
+struct Shared<K: Kernel> {
+    mailbox: Mailbox,
     event: Fd,
     kernel: K,
 }
 
 impl<K: Kernel> Drop for Shared<K> {
     fn drop(&mut self) {
-        drop(unpack(self.notes.swap(std::ptr::null_mut(), Ordering::Acquire)));
         self.kernel.close(self.event);
     }
 }
@@ -68,13 +111,12 @@ impl<K: Kernel> Clone for Waker<K> {
 impl<K: Kernel> Waker<K> {
     pub(super) fn new(kernel: K) -> Result<Waker<K>, Errno> {
         let event = check(kernel.eventfd())?;
-        let notes = AtomicPtr::new(std::ptr::null_mut());
-        Ok(Waker(Arc::new(Shared { word: AtomicU8::new(RUNNING), notes, event, kernel })))
+        Ok(Waker(Arc::new(Shared { mailbox: Mailbox::new(), event, kernel })))
     }
 
     /// Makes the loop take a turn soon. Async-signal-safe.
     pub fn wake(&self) {
-        if self.0.word.swap(NOTIFIED, Ordering::AcqRel) == SLEEPING {
+        if self.0.mailbox.notify() {
             self.0.kernel.eventfd_signal(self.0.event);
         }
     }
@@ -82,23 +124,14 @@ impl<K: Kernel> Waker<K> {
     /// Makes the loop's blocking wait return even if it was not seen to be asleep. Async-signal-safe; costs a system
     /// call each time.
     pub fn wake_always(&self) {
-        self.0.word.swap(NOTIFIED, Ordering::AcqRel);
+        self.0.mailbox.notify();
         self.0.kernel.eventfd_signal(self.0.event);
     }
 
     /// Ends the [`Park`](super::Op::Park) that `op` names, with that result, on the loop's thread; nothing happens if
     /// it has ended already. Allocates a note, so it is not for signal handlers.
     pub fn complete(&self, op: OpId, result: i32) {
-        let note = Box::into_raw(Box::new(Note { op, result, next: std::ptr::null_mut() }));
-        let mut head = self.0.notes.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: the note is ours until the exchange below publishes it.
-            unsafe { (*note).next = head };
-            match self.0.notes.compare_exchange_weak(head, note, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(current) => head = current,
-            }
-        }
+        self.0.mailbox.post(op, result);
         self.wake();
     }
 
@@ -109,18 +142,12 @@ impl<K: Kernel> Waker<K> {
 
     /// Declares the loop asleep. `false` means that a wake-up came first: do not block.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.0.word.compare_exchange(RUNNING, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0.mailbox.fall_asleep()
     }
 
     /// Declares the loop awake and takes what was said to it, oldest first.
-    pub(super) fn awaken(&self) -> impl Iterator<Item = (OpId, i32)> + use<K> {
-        let mut notes = Vec::new();
-        // A plain look first: this runs every turn, and a swap would take the cache line for itself.
-        if self.0.word.load(Ordering::Acquire) != RUNNING {
-            self.0.word.swap(RUNNING, Ordering::AcqRel);
-            notes = unpack(self.0.notes.swap(std::ptr::null_mut(), Ordering::Acquire));
-        }
-        notes.into_iter()
+    pub(super) fn awaken(&self) -> Vec<(OpId, i32)> {
+        self.0.mailbox.awaken()
     }
 }
 
@@ -141,3 +168,111 @@ fn unpack(mut head: *mut Note) -> Vec<(OpId, i32)> {
 unsafe impl<K: Kernel + Send + Sync> Send for Waker<K> {}
 // SAFETY: as above.
 unsafe impl<K: Kernel + Send + Sync> Sync for Waker<K> {}
+
+/// Every interleaving of a loop with those that wake it: `RUSTFLAGS="--cfg loom" cargo test --lib wake`, best with a
+/// target directory of its own. A wake-up that is lost leaves the loop asleep for ever, which loom reports.
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::atomic::AtomicBool;
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    /// The eventfd and the wait for it.
+    struct Bell(Mutex<bool>, Condvar);
+
+    struct Loop {
+        mailbox: Mailbox,
+        bell: Bell,
+        stop: AtomicBool,
+    }
+
+    impl Loop {
+        fn new() -> Arc<Loop> {
+            let bell = Bell(Mutex::new(false), Condvar::new());
+            Arc::new(Loop { mailbox: Mailbox::new(), bell, stop: AtomicBool::new(false) })
+        }
+
+        fn wake(&self) {
+            if self.mailbox.notify() {
+                *self.bell.0.lock().unwrap() = true;
+                self.bell.1.notify_one();
+            }
+        }
+
+        fn complete(&self, number: u32) {
+            self.mailbox.post(OpId { index: number, generation: 1 }, number as i32);
+            self.wake();
+        }
+
+        fn turn(&self) -> Vec<(OpId, i32)> {
+            if self.mailbox.fall_asleep() {
+                let mut rung = self.bell.0.lock().unwrap();
+                while !*rung {
+                    rung = self.bell.1.wait(rung).unwrap();
+                }
+                *rung = false;
+            }
+            self.mailbox.awaken()
+        }
+    }
+
+    /// Two forced switches between threads expose every known way to lose something; all of them take minutes.
+    fn explore(work: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(work);
+    }
+
+    #[test]
+    fn no_note_is_lost() {
+        explore(|| {
+            let looped = Loop::new();
+            let others: Vec<_> = (0..2)
+                .map(|number| {
+                    let looped = looped.clone();
+                    thread::spawn(move || looped.complete(number))
+                })
+                .collect();
+            let mut seen = Vec::new();
+            while seen.len() < 2 {
+                seen.extend(looped.turn().into_iter().map(|(_, result)| result));
+            }
+            seen.sort();
+            assert_eq!(seen, [0, 1]);
+            others.into_iter().for_each(|other| other.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn notes_of_one_thread_keep_their_order() {
+        explore(|| {
+            let looped = Loop::new();
+            let other = looped.clone();
+            let other = thread::spawn(move || (0..3).for_each(|number| other.complete(number)));
+            let mut seen = Vec::new();
+            while seen.len() < 3 {
+                seen.extend(looped.turn().into_iter().map(|(_, result)| result));
+            }
+            assert_eq!(seen, [0, 1, 2]);
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_stop_is_seen() {
+        explore(|| {
+            let looped = Loop::new();
+            let [stopper, waker] = [looped.clone(), looped.clone()];
+            let stopper = thread::spawn(move || {
+                stopper.stop.store(true, Ordering::Relaxed);
+                stopper.wake();
+            });
+            let waker = thread::spawn(move || waker.wake());
+            while !looped.stop.load(Ordering::Relaxed) {
+                looped.turn();
+            }
+            [stopper, waker].into_iter().for_each(|other| other.join().unwrap());
+        });
+    }
+}
