@@ -179,8 +179,8 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Reads into `buf` if something is at hand; `-EAGAIN` otherwise. Never waits, and says nothing of the future:
-    /// submit [`Op::AtHand`] to be told when to ask again.
+    /// Reads into `buf` if something is at hand; `-EAGAIN` otherwise. Never waits for anything but a disk, and says
+    /// nothing of the future: submit [`Op::AtHand`] to be told when to ask again.
     pub fn try_read(&mut self, fd: Fd, buf: &mut [u8]) -> i32 {
         self.try_now(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() })
     }

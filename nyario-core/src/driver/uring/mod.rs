@@ -45,10 +45,15 @@ pub(super) struct Uring {
     hushed: bool,
 }
 
-/// Whether to submit without a try: a small send costs less as one of many in the turn's enter than as a system call
-/// of its own, while a large one had better go out while its bytes are in the cache.
+/// Whether to submit without a try. A small send costs less as one of many in the turn's enter than as a system call
+/// of its own, while a large one had better go out while its bytes are in the cache. A file is always ready, but its
+/// transfer may have to go to the disk, which the ring waits for and a try would block on.
 fn rides_along(request: &Request, kind: Kind) -> bool {
-    matches!(request.code, Code::Write | Code::Send) && kind == Kind::Socket && request.len <= RIDE_MAX
+    match kind {
+        Kind::Socket => matches!(request.code, Code::Write | Code::Send) && request.len <= RIDE_MAX,
+        Kind::File => request.code.transfers() && request.code != Code::AtHand,
+        Kind::Stream | Kind::Vacant => false,
+    }
 }
 
 /// The longest send that waits for the turn's enter.
@@ -134,8 +139,8 @@ impl Uring {
             Side::Write if !record.write.is_empty() => None,
             _ => match request.code {
                 Code::Read | Code::Readv | Code::Recv | Code::AtHand => self.take(ledger, request),
-                // A socket that was full says so at once, and then the ring waits for it. A file may block.
-                Code::Write | Code::Writev | Code::Send if record.kind != Kind::File => {
+                // A socket that was full says so at once, and then the ring waits for it.
+                Code::Write | Code::Writev | Code::Send => {
                     // SAFETY: whoever submitted lends the buffers until the operation completes.
                     let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
                     (result != -libc::EAGAIN).then_some(result)
@@ -359,8 +364,13 @@ impl Uring {
                 Verdict::Finish(-libc::ECANCELED)
             }
             (Code::AcceptMulti, gone) if gone == -libc::ECONNABORTED && !cancelled => Verdict::Again,
-            (Code::AcceptMulti, unknown) if unknown == -libc::EINVAL && self.multishot_accept && !cancelled => {
-                // Before 5.19 there is no multishot accept; a real misuse says EINVAL again.
+            (Code::AcceptMulti, unknown)
+                if unknown == -libc::EINVAL
+                    && !cancelled
+                    && ledger.kernel.getsockopt(request.fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1) =>
+            {
+                // Before 5.19 there is no multishot accept, and several may have been submitted before the first of
+                // them said so; a socket that does not listen says EINVAL as well.
                 self.multishot_accept = false;
                 Verdict::Again
             }

@@ -17,7 +17,7 @@
 use super::{Uring, tag, user_data};
 use crate::driver::Harvest;
 use crate::driver::attempt::attempt;
-use crate::driver::fds::{FdRecord, Kind, Multishot, NO_BUFFER, ready};
+use crate::driver::fds::{FdRecord, Multishot, NO_BUFFER, ready};
 use crate::driver::ledger::Ledger;
 use crate::driver::list::{Index, NONE};
 use crate::driver::op::{Code, Completion, Request, State};
@@ -42,6 +42,8 @@ impl Uring {
         }
         match record.ended {
             0 => {}
+            // The end and an error are there to be read, too: the read that follows is told.
+            _ if request.code == Code::AtHand => return Some(1),
             END => return Some(0),
             error => {
                 record.ended = END;
@@ -49,10 +51,6 @@ impl Uring {
             }
         }
         if !record.multishot.is_off() || record.ready & ready::READ == 0 {
-            return None;
-        }
-        if record.kind == Kind::File && request.code != Code::AtHand {
-            // A file is always ready, but its read may have to go to the disk: the ring's business.
             return None;
         }
         // SAFETY: whoever submitted lends the buffers until the operation completes.
@@ -114,7 +112,7 @@ impl Uring {
                 return;
             }
             let request = ledger.slab[index].request;
-            if matches!(request.code, Code::Accept | Code::AcceptMulti) {
+            if matches!(request.code, Code::Accept | Code::AcceptMulti) || super::rides_along(&request, record.kind) {
                 return self.await_read(ledger, index);
             }
             match self.take(ledger, &request) {
