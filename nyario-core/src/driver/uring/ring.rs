@@ -199,6 +199,8 @@ impl Ring {
     /// Submits everything and waits for one completion, up to `timeout` nanoseconds: the one system call of a turn.
     pub(super) fn enter<K: Kernel>(&mut self, kernel: &K, timeout: Option<u64>) -> i32 {
         self.drain_overflow();
+        // What finds no room even now is to reach the kernel before anybody waits for what comes of it.
+        let timeout = if self.overflow.is_empty() { timeout } else { Some(0) };
         let mut time = Timespec::default();
         let mut arg = EventsArg::default();
         let wait = match timeout {
