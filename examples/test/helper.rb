@@ -36,7 +36,7 @@ class Example
     @output, writer = IO.pipe
     @pid = Process.spawn(*command, address, in: File::NULL, out: writer, err: @errors)
     writer.close
-    line = Timeout.timeout(PATIENCE) { @output.gets }
+    line = Timeout.timeout(PATIENCE, Timeout::Error, "it does not begin to listen") { @output.gets }
     @address = line.to_s[/\Alistening on (.+)\n\z/, 1]
     return if @address
 
@@ -51,7 +51,7 @@ class Example
   # Ends it with a signal, which has to succeed without a word.
   def finish(signal)
     Process.kill(signal, @pid)
-    _, status = Timeout.timeout(PATIENCE) { Process.wait2(@pid) }
+    _, status = Timeout.timeout(PATIENCE, Timeout::Error, "SIG#{signal} does not end it") { Process.wait2(@pid) }
     @pid = nil
     rest = @output.read + errors
     return if status.success? && rest.empty?
