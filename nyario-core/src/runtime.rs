@@ -122,11 +122,15 @@ impl<K: Kernel> Runtime<K> {
     ///
     /// # Errors
     ///
-    /// `ENOTSOCK`, `EBADF`, or `EINVAL` for a socket that does not listen or is registered already.
+    /// `ENOTSOCK`, `EBADF`, `EPROTOTYPE` for a socket of messages, or `EINVAL` for one that does not listen or is
+    /// registered already.
     pub fn register(&mut self, fd: Fd, handler: u64, start: Start) -> Result<(), Errno> {
         let kernel = self.driver.kernel();
         if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 || self.serves(fd) {
             return Err(Errno(libc::EINVAL));
+        }
+        if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+            return Err(Errno(libc::EPROTOTYPE));
         }
         let flags = check(kernel.flags(fd))?;
         check(kernel.set_flags(fd, flags | libc::O_NONBLOCK))?;

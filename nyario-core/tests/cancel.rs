@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 scenarios!(on_loop: not_yet_started, running_itself, yielding, sleeping, joining, reading, reading_what_is_ours,
     reading_a_pipe, polling, writing, writing_vectors, accepting, connecting, closing, at_the_head_of_the_queue,
-    in_the_middle_of_the_queue, after_the_bytes_came, once_is_once, already_ended);
+    in_the_middle_of_the_queue, after_the_bytes_came, too_late_for_one_call, once_is_once, already_ended);
 
 /// Cancels a fiber that has gone as far as it comes by itself, and joins it.
 fn cancelled(looped: Looped, fiber: FiberId) -> Result<u64, Errno> {
@@ -283,6 +283,36 @@ fn after_the_bytes_came(looped: Looped) {
             theirs.write_all(b"more").unwrap();
             assert_eq!(read_exactly(looped, fd, 4), b"more");
             net::close(looped, fd).unwrap();
+        });
+    }
+}
+
+/// A cancel is told exactly once: by the call that it meets, or, where that has its bytes already, by the next.
+fn too_late_for_one_call(looped: Looped) {
+    for owned in [false, true] {
+        let (fd, mut theirs) = pair();
+        if owned {
+            looped.opened(fd, false).unwrap();
+        }
+        in_fiber(looped, move || {
+            for _ in 0..20 {
+                let reader = go(looped, move || {
+                    let read = net::read(looped, fd, &mut [0; 5]);
+                    let slept = looped.sleep(1000);
+                    match (read, slept) {
+                        (Ok(5), Err(Errno(libc::ECANCELED))) => 5,
+                        (Err(Errno(libc::ECANCELED)), Ok(())) => 0,
+                        other => panic!("{other:?}"),
+                    }
+                });
+                settle(looped);
+                theirs.write_all(b"bytes").unwrap();
+                looped.cancel(reader).unwrap();
+                if looped.join(reader) == Ok(0) {
+                    assert_eq!(read_exactly(looped, fd, 5), b"bytes");
+                }
+            }
+            close(looped, &[fd]);
         });
     }
 }

@@ -15,7 +15,7 @@ scenarios!(on_loop: a_lazy_server_answers, an_eager_server_answers, an_eager_ser
     an_idle_connection_has_no_fiber, an_idle_connection_that_leaves_is_closed, a_lone_farewell_starts_nothing,
     a_peer_that_is_done_writing_is_answered, a_server_that_is_done_writing_still_reads,
     megabytes_reach_a_slow_reader, single_bytes_both_ways, a_big_message_in_tiny_reads,
-    five_hundred_connections_at_once, connections_come_and_go, servers_keep_their_handlers_apart);
+    five_hundred_connections_at_once, connections_come_and_go, servers_keep_their_handlers_apart, what_is_no_server_is_refused);
 
 fn serve(looped: Looped, start: Start, handler: impl Fn(Fd) + 'static) -> String {
     let (fd, address) = listen();
@@ -238,4 +238,26 @@ fn servers_keep_their_handlers_apart(looped: Looped) {
             }
         }
     });
+}
+
+fn what_is_no_server_is_refused(looped: Looped) {
+    let (listener, _) = listen();
+    let (stream, _theirs) = pair();
+    let (read, write) = pipe();
+    let refused = |fd| looped.register(fd, Start::Lazy, |_| ()).unwrap_err().0;
+    assert_eq!(refused(stream), libc::EINVAL);
+    assert_eq!(refused(read), libc::ENOTSOCK);
+    assert_eq!(refused(-1), libc::EBADF);
+    // SAFETY: the address outlives the calls; it is just a family, and the kernel picks a name.
+    let messages = unsafe {
+        let messages = libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0);
+        let family = libc::AF_UNIX as libc::sa_family_t;
+        assert_eq!(libc::bind(messages, (&raw const family).cast(), size_of_val(&family) as u32), 0);
+        assert_eq!(libc::listen(messages, 1), 0);
+        messages
+    };
+    assert_eq!(refused(messages), libc::EPROTOTYPE);
+    looped.register(listener, Start::Lazy, |_| ()).unwrap();
+    assert_eq!(refused(listener), libc::EINVAL, "once is enough");
+    close(looped, &[stream, read, write, messages]);
 }

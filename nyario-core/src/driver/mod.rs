@@ -232,7 +232,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Makes a descriptor that nyario has just opened its own: whoever reads it reads it through the driver, which
+    /// Makes a byte stream that nyario has just opened its own: whoever reads it reads it through the driver, which
     /// may therefore receive ahead. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
     ///
     /// # Errors
@@ -242,6 +242,7 @@ impl<K: Kernel> Driver<K> {
         self.disown(fd);
         let record = self.ledger.fds.open(fd, Kind::Socket);
         record.owned = true;
+        record.drains = true;
         record.nonblocking = nonblocking;
         match &mut self.backend {
             // What is there already is reported as the first edge.
