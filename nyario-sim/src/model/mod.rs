@@ -1,0 +1,615 @@
+//! A model of the kernel: deterministic, from a seed, behind the same seam as the real one.
+//!
+//! ```text
+//!   the core's backends --- Kernel ---> Model --> World: descriptors, files, flows, rings, epolls
+//!                                                   |  a clock that only calls and waits move
+//!                                                   '- events yet to happen: arrivals, resets, workers, other threads
+//! ```
+//!
+//! A call moves the clock a little and lets happen what is due; a wait moves it to the next event. Whatever Linux
+//! leaves open (when, in which order, how much, whether at all) the seed decides.
+
+mod config;
+mod epoll;
+mod file;
+mod flow;
+mod memory;
+mod socket;
+mod transfer;
+mod uring;
+mod world;
+
+pub use config::{Character, Faults, Features};
+
+use file::{FileId, FileKind, FlowId};
+use flow::Wire;
+use nyario_core::sys::abi::{EpollEvent, EventsArg, FdStatus, UringParams};
+use nyario_core::sys::{Errno, Fd, Kernel, Linux};
+use std::cell::{RefCell, RefMut};
+use std::ffi::c_void;
+use std::rc::Rc;
+use transfer::Lent;
+use world::{Event, World};
+
+/// A model kernel. Clones are the same kernel.
+#[derive(Clone)]
+pub struct Model(Rc<RefCell<World>>);
+
+/// A run that makes more calls than this does not end.
+const CALLS: u64 = 5_000_000;
+
+impl Model {
+    /// The kernel of that character whose choices that seed makes.
+    pub fn new(seed: u64, character: Character) -> Model {
+        Model(Rc::new(RefCell::new(World::new(seed, character))))
+    }
+
+    fn world(&self) -> RefMut<'_, World> {
+        self.0.borrow_mut()
+    }
+
+    /// Begins a system call: time passes, and what is due happens first.
+    #[inline]
+    fn call(&self) -> RefMut<'_, World> {
+        let mut world = self.world();
+        world.calls += 1;
+        assert!(world.calls < CALLS, "the run does not end");
+        world.now += 50 + world.random.below(256);
+        let stall = world.character.faults.stall;
+        if world.strikes(stall) {
+            world.now += world.random.below(2_000_000);
+        }
+        if world.next_event().is_some_and(|when| when <= world.now) {
+            drop(world);
+            self.happen();
+            world = self.world();
+        }
+        world.do_eager_work();
+        world
+    }
+
+    /// Lets everything happen that is due.
+    fn happen(&self) {
+        loop {
+            let mut world = self.world();
+            match world.due() {
+                None => return,
+                Some(Event::Outside(act)) => {
+                    drop(world);
+                    act();
+                }
+                Some(event) => world.happen(event),
+            }
+        }
+    }
+
+    /// Sleeps until something happens, or until that time: then `false`.
+    fn pass(&self, until: Option<u64>) -> bool {
+        let (next, idle) = {
+            let world = self.world();
+            (world.next_event(), world.idle.clone())
+        };
+        match (next, until) {
+            (Some(next), until) if until.is_none_or(|until| next <= until) => {
+                let mut world = self.world();
+                world.now = world.now.max(next);
+                drop(world);
+                self.happen();
+                true
+            }
+            (_, Some(until)) => {
+                let mut world = self.world();
+                // A sleeper wakes a little late.
+                let late = world.random.below(20_000);
+                world.now = world.now.max(until) + late;
+                drop(world);
+                self.happen();
+                if let (None, Some(idle)) = (next, idle) {
+                    idle(false);
+                }
+                false
+            }
+            (_, None) => {
+                idle.expect("somebody waits for ever and nothing is to happen")(true);
+                true
+            }
+        }
+    }
+
+    /// Waits until `look` finds something; 0 when the time-out passes first.
+    fn wait(&self, timeout: Option<u64>, mut look: impl FnMut(&mut World) -> i32) -> i32 {
+        let until = timeout.map(|timeout| self.world().now.saturating_add(timeout));
+        loop {
+            let found = look(&mut self.world());
+            if found != 0 || timeout == Some(0) {
+                return found;
+            }
+            if !self.pass(until) {
+                return look(&mut self.world());
+            }
+        }
+    }
+
+    fn file_at(&self, world: &World, fd: Fd) -> Result<FileId, i32> {
+        world.descriptors.get(fd).ok_or(-libc::EBADF)
+    }
+
+    /// Asks whether a call on the descriptor may block its thread, which in a loop it never may.
+    fn must_not_block(&self, world: &mut World, fd: Fd, call: &str, result: i32, nonblocking: bool) {
+        if result == -libc::EAGAIN && !nonblocking {
+            let file = world.descriptors.get(fd).expect("it has just been used");
+            assert!(world.file(file).nonblocking, "{call} of descriptor {fd} blocks the loop");
+        }
+    }
+}
+
+/// What the model offers besides system calls, to those who set the scene.
+impl Model {
+    /// Two connected sockets.
+    pub fn pair(&self, inet: bool, nonblocking: bool) -> (Fd, Fd) {
+        self.world().pair(if inet { Wire::Inet } else { Wire::Unix }, nonblocking)
+    }
+
+    /// A pipe: where to read, where to write.
+    pub fn pipe(&self, nonblocking: bool) -> (Fd, Fd) {
+        self.world().pipe(nonblocking)
+    }
+
+    /// A regular file of those bytes.
+    pub fn regular(&self, bytes: &[u8]) -> Fd {
+        self.world().install(FileKind::Regular(bytes.to_vec(), 0), false)
+    }
+
+    /// Something like `/dev/null`.
+    pub fn null(&self) -> Fd {
+        self.world().install(FileKind::Null, false)
+    }
+
+    /// `shutdown(2)`.
+    pub fn shutdown(&self, fd: Fd, how: i32) -> i32 {
+        self.world().shutdown(fd, how)
+    }
+
+    /// Breaks a connection, as a reset from the network does.
+    pub fn reset(&self, fd: Fd) {
+        let mut world = self.world();
+        if let Some(file) = world.descriptors.get(fd) {
+            world.reset(file, libc::ECONNRESET);
+        }
+    }
+
+    /// Lets something happen outside the kernel, so many nanoseconds from now: another thread acts.
+    pub fn later(&self, delay: u64, act: impl FnOnce() + 'static) {
+        self.world().schedule(delay, Event::Outside(Box::new(act)));
+    }
+
+    /// Who is asked when a wait finds that nothing is yet to happen, and told whether it would last for ever.
+    pub fn when_idle(&self, ask: impl Fn(bool) + 'static) {
+        self.world().idle = Some(Rc::new(ask));
+    }
+
+    /// Forgets whom to ask and what is yet to happen, and with it whatever these hold.
+    pub fn forget_future(&self) {
+        let idle = self.world().idle.take();
+        let events = self.world().forget_events();
+        drop((idle, events));
+    }
+
+    /// The names of the flows that a descriptor reads from and writes to.
+    pub fn flows(&self, fd: Fd) -> (Option<u32>, Option<u32>) {
+        let (receive, send) = self.world().flows_at(fd);
+        (receive.map(|flow| flow.0), send.map(|flow| flow.0))
+    }
+
+    /// Whether bytes of a flow were thrown away.
+    pub fn was_cut(&self, flow: u32) -> bool {
+        self.world().flow(FlowId(flow)).cut
+    }
+
+    /// Whether the descriptor is a socket.
+    pub fn is_socket(&self, fd: Fd) -> bool {
+        self.world().socket_at(fd).is_ok()
+    }
+
+    /// Whether another descriptor is to be had.
+    pub fn has_vacancy(&self) -> bool {
+        self.world().descriptors.vacancy().is_some()
+    }
+
+    /// The time, without its passing.
+    pub fn clock(&self) -> u64 {
+        self.world().now
+    }
+
+    /// System calls so far.
+    pub fn calls(&self) -> u64 {
+        self.world().calls
+    }
+
+    /// What a poll of the descriptor would say; 0 for one that is not open.
+    pub fn holds(&self, fd: Fd) -> u32 {
+        let mut world = self.world();
+        match world.descriptors.get(fd) {
+            Some(file) => world.poll_file(file),
+            None => 0,
+        }
+    }
+
+    /// Descriptors that are open, in order.
+    pub fn descriptors(&self) -> Vec<Fd> {
+        self.world().open_descriptors()
+    }
+
+    /// Mappings that were not given back.
+    pub fn mappings(&self) -> usize {
+        self.world().memory.mapped()
+    }
+
+    /// Changes how often adversity strikes, from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.world().character.faults = faults;
+    }
+
+    /// Begins to keep a journal.
+    pub fn keep_journal(&self) {
+        self.world().journal = Some(Vec::new());
+    }
+
+    /// Writes into the journal, if one is kept.
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        self.world().note(line);
+    }
+
+    /// The journal so far.
+    pub fn journal(&self) -> Vec<String> {
+        self.0.try_borrow().ok().and_then(|world| world.journal.clone()).unwrap_or_default()
+    }
+}
+
+// SAFETY: every method reads and writes no more than the call's contract allows; pointers are kept by ring operations
+// alone, until their completion.
+unsafe impl Kernel for Model {
+    fn now(&self) -> u64 {
+        let mut world = self.world();
+        world.now += 20;
+        world.now
+    }
+
+    fn close(&self, fd: Fd) -> i32 {
+        self.call().close(fd)
+    }
+
+    fn status(&self, fd: Fd) -> Result<FdStatus, Errno> {
+        let mut world = self.call();
+        let file = self.file_at(&world, fd).map_err(|error| Errno(-error))?;
+        let kind = match world.file(file).kind {
+            FileKind::Socket(_) => libc::S_IFSOCK,
+            FileKind::PipeReader(_) | FileKind::PipeWriter(_) => libc::S_IFIFO,
+            FileKind::Regular(..) => libc::S_IFREG,
+            FileKind::Null => libc::S_IFCHR,
+            FileKind::Event(_) | FileKind::Epoll(_) | FileKind::Uring(_) => 0,
+        };
+        Ok(FdStatus { kind, device: 1, inode: u64::from(file.0) })
+    }
+
+    unsafe fn status_of_path(&self, path: *const u8) -> Result<FdStatus, Errno> {
+        // SAFETY: the path ends with a NUL.
+        let path = unsafe { std::ffi::CStr::from_ptr(path.cast()) };
+        let name = socket::Name::Path(path.to_bytes().to_vec());
+        let world = self.call();
+        let file = world.names.get(&name).ok_or(Errno(libc::ENOENT))?;
+        Ok(FdStatus { kind: libc::S_IFSOCK, device: 1, inode: u64::from(file.0) })
+    }
+
+    fn flags(&self, fd: Fd) -> i32 {
+        let mut world = self.call();
+        match self.file_at(&world, fd) {
+            Ok(file) if world.file(file).nonblocking => libc::O_RDWR | libc::O_NONBLOCK,
+            Ok(_) => libc::O_RDWR,
+            Err(error) => error,
+        }
+    }
+
+    fn duplicate(&self, fd: Fd) -> i32 {
+        let mut world = self.call();
+        match self.file_at(&world, fd) {
+            Ok(file) => world.describe(file),
+            Err(error) => error,
+        }
+    }
+
+    fn set_flags(&self, fd: Fd, flags: i32) -> i32 {
+        let mut world = self.call();
+        match self.file_at(&world, fd) {
+            Ok(file) => {
+                world.file(file).nonblocking = flags & libc::O_NONBLOCK != 0;
+                0
+            }
+            Err(error) => error,
+        }
+    }
+
+    unsafe fn recv(&self, fd: Fd, buf: *mut u8, len: usize, flags: i32) -> isize {
+        let mut world = self.call();
+        let file = match world.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error as isize,
+        };
+        // SAFETY: the caller lends `len` bytes for the call.
+        let result = unsafe { world.read_file(file, &[Lent { at: buf, len }], flags & libc::MSG_PEEK != 0) };
+        world.note(|| format!("recv({fd}, {len}) = {result}"));
+        self.must_not_block(&mut world, fd, "recv", result, flags & libc::MSG_DONTWAIT != 0);
+        result as isize
+    }
+
+    unsafe fn send(&self, fd: Fd, buf: *const u8, len: usize, flags: i32) -> isize {
+        let mut world = self.call();
+        let file = match world.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error as isize,
+        };
+        // SAFETY: the caller lends `len` bytes for the call, which only reads them.
+        let result = unsafe { world.write_file(file, &[Lent { at: buf.cast_mut(), len }]) };
+        world.note(|| format!("send({fd}, {len}) = {result}"));
+        assert!(result != -libc::EPIPE || flags & libc::MSG_NOSIGNAL != 0, "send of descriptor {fd} raises SIGPIPE");
+        self.must_not_block(&mut world, fd, "send", result, flags & libc::MSG_DONTWAIT != 0);
+        result as isize
+    }
+
+    unsafe fn recvmsg(&self, fd: Fd, msg: *mut libc::msghdr, flags: i32) -> isize {
+        let mut world = self.call();
+        let file = match world.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error as isize,
+        };
+        // SAFETY: the caller answers for the message and what it leads to.
+        let result = unsafe {
+            let parts = transfer::vectors((*msg).msg_iov, (*msg).msg_iovlen);
+            world.read_file(file, &parts, flags & libc::MSG_PEEK != 0)
+        };
+        world.note(|| format!("recvmsg({fd}) = {result}"));
+        self.must_not_block(&mut world, fd, "recvmsg", result, flags & libc::MSG_DONTWAIT != 0);
+        result as isize
+    }
+
+    unsafe fn sendmsg(&self, fd: Fd, msg: *const libc::msghdr, flags: i32) -> isize {
+        let mut world = self.call();
+        let file = match world.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error as isize,
+        };
+        // SAFETY: the caller answers for the message and what it leads to.
+        let result = unsafe {
+            let parts = transfer::vectors((*msg).msg_iov, (*msg).msg_iovlen);
+            world.write_file(file, &parts)
+        };
+        world.note(|| format!("sendmsg({fd}) = {result}"));
+        assert!(result != -libc::EPIPE || flags & libc::MSG_NOSIGNAL != 0, "sendmsg of descriptor {fd} raises SIGPIPE");
+        self.must_not_block(&mut world, fd, "sendmsg", result, flags & libc::MSG_DONTWAIT != 0);
+        result as isize
+    }
+
+    unsafe fn readv(&self, fd: Fd, iov: *const libc::iovec, count: usize, flags: i32) -> isize {
+        let mut world = self.call();
+        let file = match self.file_at(&world, fd) {
+            Ok(file) => file,
+            Err(error) => return error as isize,
+        };
+        let nowait = flags & libc::RWF_NOWAIT != 0;
+        if nowait && !world.character.features.nowait_streams {
+            return -(libc::EOPNOTSUPP as isize);
+        }
+        // SAFETY: the caller answers for the vectors and what they lead to.
+        let result = unsafe { world.read_file(file, &transfer::vectors(iov, count), false) };
+        world.note(|| format!("readv({fd}) = {result}"));
+        self.must_not_block(&mut world, fd, "readv", result, nowait);
+        result as isize
+    }
+
+    unsafe fn writev(&self, fd: Fd, iov: *const libc::iovec, count: usize, flags: i32) -> isize {
+        let mut world = self.call();
+        let file = match self.file_at(&world, fd) {
+            Ok(file) => file,
+            Err(error) => return error as isize,
+        };
+        let nowait = flags & libc::RWF_NOWAIT != 0;
+        if nowait && !world.character.features.nowait_streams {
+            return -(libc::EOPNOTSUPP as isize);
+        }
+        // SAFETY: the caller answers for the vectors and what they lead to.
+        let parts = unsafe { transfer::vectors(iov, count) };
+        // SAFETY: as above; they are only read.
+        let result = unsafe { world.write_file(file, &parts) };
+        world.note(|| format!("writev({fd}) = {result}"));
+        let blocking = !nowait && !world.file(file).nonblocking;
+        let wanted: usize = parts.iter().map(|part| part.len).sum();
+        let cut = result >= 0 && (result as usize) < wanted && world.is_pipe(file);
+        assert!(!(blocking && cut), "writev of descriptor {fd} blocks the loop half-way");
+        self.must_not_block(&mut world, fd, "writev", result, nowait);
+        result as isize
+    }
+
+    fn socket(&self, domain: i32, kind: i32, _protocol: i32) -> i32 {
+        let mut world = self.call();
+        let fd = world.socket(domain, kind);
+        world.note(|| format!("socket() = {fd}"));
+        fd
+    }
+
+    fn accept(&self, fd: Fd, _flags: i32) -> i32 {
+        let mut world = self.call();
+        let file = match world.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error,
+        };
+        let result = world.accept(file);
+        world.note(|| format!("accept({fd}) = {result}"));
+        self.must_not_block(&mut world, fd, "accept", result, false);
+        result
+    }
+
+    unsafe fn bind(&self, fd: Fd, addr: *const c_void, len: u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.call().bind(fd, addr, len) }
+    }
+
+    fn listen(&self, fd: Fd, backlog: i32) -> i32 {
+        self.call().listen(fd, backlog)
+    }
+
+    unsafe fn connect(&self, fd: Fd, addr: *const c_void, len: u32) -> i32 {
+        let mut world = self.call();
+        let file = match world.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error,
+        };
+        // SAFETY: forwarded from the caller.
+        let result = unsafe { world.connect(file, addr, len) };
+        world.note(|| format!("connect({fd}) = {result}"));
+        let waits = result == -libc::EINPROGRESS || result == -libc::EAGAIN;
+        assert!(!waits || world.file(file).nonblocking, "connect of descriptor {fd} blocks the loop");
+        result
+    }
+
+    unsafe fn getsockname(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32 {
+        let mut world = self.call();
+        let (wire, name) = match world.name_at(fd) {
+            Ok(found) => found,
+            Err(error) => return error,
+        };
+        // SAFETY: the caller lends as much room as `len` says, and any address of these two families fits into it.
+        unsafe {
+            match (wire, name) {
+                (Wire::Inet, name) => {
+                    let port = if let Some(socket::Name::Port(port)) = name { port } else { 0 };
+                    let mut raw: libc::sockaddr_in = std::mem::zeroed();
+                    raw.sin_family = libc::AF_INET as _;
+                    raw.sin_port = port.to_be();
+                    raw.sin_addr.s_addr = u32::from(std::net::Ipv4Addr::LOCALHOST).to_be();
+                    addr.cast::<libc::sockaddr_in>().write(raw);
+                    *len = size_of_val(&raw) as u32;
+                }
+                (_, name) => {
+                    addr.cast::<libc::sa_family_t>().write(libc::AF_UNIX as _);
+                    let path = if let Some(socket::Name::Path(path)) = name { path } else { Vec::new() };
+                    let place = addr.cast::<u8>().add(size_of::<libc::sa_family_t>());
+                    place.copy_from_nonoverlapping(path.as_ptr(), path.len());
+                    *len = (size_of::<libc::sa_family_t>() + path.len()) as u32;
+                }
+            }
+        }
+        0
+    }
+
+    fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno> {
+        let mut world = self.call();
+        let file = world.socket_at(fd).map_err(|error| Errno(-error))?;
+        match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(world.take_error(file)),
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+                let socket = world.socket_of(file).expect("checked above");
+                Ok(matches!(socket.state, socket::State::Listening { .. }).into())
+            }
+            (libc::SOL_SOCKET, libc::SO_TYPE) => Ok(libc::SOCK_STREAM),
+            _ => Err(Errno(libc::ENOPROTOOPT)),
+        }
+    }
+
+    fn setsockopt(&self, fd: Fd, _level: i32, _name: i32, _value: i32) -> i32 {
+        self.call().socket_at(fd).err().unwrap_or(0)
+    }
+
+    unsafe fn unlink(&self, path: *const u8) -> i32 {
+        // SAFETY: the path ends with a NUL.
+        let path = unsafe { std::ffi::CStr::from_ptr(path.cast()) };
+        let name = socket::Name::Path(path.to_bytes().to_vec());
+        if self.call().names.remove(&name).is_some() { 0 } else { -libc::ENOENT }
+    }
+
+    fn poll(&self, fds: &mut [libc::pollfd], timeout: Option<u64>) -> i32 {
+        drop(self.call());
+        self.wait(timeout, |world| world.poll(fds))
+    }
+
+    fn eventfd(&self) -> i32 {
+        self.call().install(FileKind::Event(0), false)
+    }
+
+    fn eventfd_signal(&self, fd: Fd) -> i32 {
+        let mut world = self.call();
+        let one = 1u64.to_ne_bytes();
+        let Some(file) = world.descriptors.get(fd) else { return -libc::EBADF };
+        let FileKind::Event(count) = &mut world.file(file).kind else { return -libc::EINVAL };
+        *count += 1;
+        world.note(|| format!("signal({fd})"));
+        world.wake(file, libc::POLLIN as u32);
+        one.len() as i32
+    }
+
+    fn epoll_create(&self) -> i32 {
+        self.call().epoll_create()
+    }
+
+    fn epoll_ctl(&self, epoll: Fd, op: i32, fd: Fd, event: EpollEvent) -> i32 {
+        let mut world = self.call();
+        let result = world.epoll_ctl(epoll, op, fd, event);
+        world.note(|| format!("epoll_ctl({op}, {fd}) = {result}"));
+        result
+    }
+
+    fn epoll_wait(&self, epoll: Fd, events: &mut [EpollEvent], timeout: Option<u64>) -> i32 {
+        let mut world = self.call();
+        let file = match self.file_at(&world, epoll) {
+            Ok(file) if matches!(world.file(file).kind, FileKind::Epoll(_)) => file,
+            Ok(_) => return -libc::EINVAL,
+            Err(error) => return error,
+        };
+        let interrupted = world.character.faults.interrupted;
+        if world.strikes(interrupted) {
+            return -libc::EINTR;
+        }
+        drop(world);
+        let found = self.wait(timeout, |world| world.epoll_harvest(file, events));
+        self.note(|| format!("epoll_wait({timeout:?}) = {found}"));
+        found
+    }
+
+    fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32 {
+        self.call().uring_setup(entries, params)
+    }
+
+    unsafe fn uring_enter(&self, ring: Fd, submit: u32, wait: u32, flags: u32, arg: Option<&EventsArg>) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.enter_uring(ring, submit, wait, flags, arg) }
+    }
+
+    unsafe fn uring_register(&self, ring: Fd, opcode: u32, arg: *mut c_void, count: u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.call().uring_register(ring, opcode, arg, count) }
+    }
+
+    unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize {
+        let mut world = self.call();
+        if fd == -1 {
+            return world.memory.map(len, prot, flags);
+        }
+        world.uring_map(fd, len, offset)
+    }
+
+    unsafe fn munmap(&self, addr: *mut u8, len: usize) -> i32 {
+        let mut world = self.call();
+        world.uring_unmapped(addr);
+        // SAFETY: forwarded from the caller.
+        unsafe { world.memory.unmap(addr, len) }
+    }
+
+    unsafe fn madvise(&self, addr: *mut u8, len: usize, advice: i32) -> i32 {
+        // SAFETY: forwarded from the caller: the memory is the host's own.
+        unsafe { Linux.madvise(addr, len, advice) }
+    }
+
+    unsafe fn mprotect(&self, addr: *mut u8, len: usize, prot: i32) -> i32 {
+        // SAFETY: as above.
+        unsafe { Linux.mprotect(addr, len, prot) }
+    }
+}

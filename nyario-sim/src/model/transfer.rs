@@ -1,0 +1,314 @@
+//! Bytes from and to files, in one place for system calls and for operations of a ring.
+
+use super::file::{FileId, FileKind, FlowId};
+use super::flow::{End, Wire};
+use super::socket::State;
+use super::world::{Event, World};
+
+/// Memory that a caller lends: where, and how much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent {
+    pub(crate) at: *mut u8,
+    pub(crate) len: usize,
+}
+
+/// The memory that vectors speak of.
+///
+/// # Safety
+///
+/// `iov` must lead to `count` vectors.
+pub(crate) unsafe fn vectors(iov: *const libc::iovec, count: usize) -> Vec<Lent> {
+    // SAFETY: forwarded from the caller.
+    let vectors = if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(iov, count) } };
+    vectors.iter().map(|part| Lent { at: part.iov_base.cast(), len: part.iov_len }).collect()
+}
+
+fn length(parts: &[Lent]) -> usize {
+    parts.iter().map(|part| part.len).sum()
+}
+
+const READ: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
+const WRITE: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
+
+impl World {
+    /// Reads from a file, or says `EAGAIN`.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be lent for writing.
+    pub(crate) unsafe fn read_file(&mut self, file: FileId, into: &[Lent], peek: bool) -> i32 {
+        let faults = self.character.faults;
+        if self.strikes(faults.interrupted) {
+            return -libc::EINTR;
+        }
+        match &mut self.file(file).kind {
+            FileKind::PipeReader(flow) => {
+                let flow = *flow;
+                // SAFETY: forwarded from the caller.
+                unsafe { self.read_flow(flow, into, peek) }
+            }
+            FileKind::Socket(socket) => match socket.state {
+                State::Connected { receive, .. } => {
+                    if self.flow(receive).arrived > 0 && self.strikes(faults.refused) {
+                        let delay = self.delay();
+                        self.schedule(delay, Event::Wake(file, READ));
+                        return -libc::EAGAIN;
+                    }
+                    // SAFETY: forwarded from the caller.
+                    unsafe { self.read_flow(receive, into, peek) }
+                }
+                State::Connecting => -libc::EAGAIN,
+                State::Broken => -std::mem::take(&mut socket.error),
+                State::Fresh | State::Listening { .. } if socket.wire == Wire::Inet => -libc::ENOTCONN,
+                State::Fresh | State::Listening { .. } => -libc::EINVAL,
+            },
+            FileKind::Event(count) => {
+                if *count == 0 {
+                    return -libc::EAGAIN;
+                }
+                if length(into) < 8 {
+                    return -libc::EINVAL;
+                }
+                let value = std::mem::take(count).to_ne_bytes();
+                // SAFETY: forwarded from the caller.
+                unsafe { fill(into, value.iter().copied()) };
+                self.wake(file, WRITE);
+                8
+            }
+            FileKind::Regular(bytes, position) => {
+                let from = (*position).min(bytes.len());
+                // SAFETY: forwarded from the caller.
+                let count = unsafe { fill(into, bytes[from..].iter().copied()) };
+                *position += count;
+                count as i32
+            }
+            FileKind::Null => 0,
+            FileKind::PipeWriter(_) => -libc::EBADF,
+            FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
+        }
+    }
+
+    unsafe fn read_flow(&mut self, id: FlowId, into: &[Lent], peek: bool) -> i32 {
+        let flow = self.flow(id);
+        if flow.arrived == 0 {
+            let (ended, reader) = (flow.end == End::Arrived, flow.reader);
+            if let Some(reader) = reader
+                && let FileKind::Socket(socket) = &mut self.file(reader).kind
+                && socket.error != 0
+            {
+                return -std::mem::take(&mut socket.error);
+            }
+            return if ended { 0 } else { -libc::EAGAIN };
+        }
+        let was_writable = flow.is_writable();
+        // SAFETY: forwarded from the caller.
+        let count = unsafe { fill(into, flow.bytes.iter().take(flow.arrived).copied()) };
+        if peek {
+            return count as i32;
+        }
+        flow.bytes.drain(..count);
+        flow.arrived -= count;
+        let room = flow.is_writable()
+            && match flow.wire {
+                Wire::Inet => flow.starved,
+                Wire::Unix => true,
+                Wire::Pipe => !was_writable,
+            };
+        if room {
+            flow.starved = false;
+            self.wake_writer(id, WRITE);
+        }
+        count as i32
+    }
+
+    /// Writes to a file, or says `EAGAIN`.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be lent for reading.
+    pub(crate) unsafe fn write_file(&mut self, file: FileId, from: &[Lent]) -> i32 {
+        let faults = self.character.faults;
+        if self.strikes(faults.interrupted) {
+            return -libc::EINTR;
+        }
+        match &mut self.file(file).kind {
+            FileKind::PipeWriter(flow) => {
+                let flow = *flow;
+                // SAFETY: forwarded from the caller.
+                unsafe { self.write_flow(flow, from) }
+            }
+            FileKind::Socket(socket) => match socket.state {
+                State::Connected { send, .. } => {
+                    if socket.wire == Wire::Inet && socket.error != 0 {
+                        return -std::mem::take(&mut socket.error);
+                    }
+                    if socket.shut_write {
+                        return -libc::EPIPE;
+                    }
+                    if self.strikes(faults.refused) {
+                        let delay = self.delay();
+                        self.schedule(delay, Event::Wake(file, WRITE));
+                        return -libc::EAGAIN;
+                    }
+                    // SAFETY: forwarded from the caller.
+                    unsafe { self.write_flow(send, from) }
+                }
+                State::Connecting => -libc::EAGAIN,
+                State::Broken if socket.error != 0 => -std::mem::take(&mut socket.error),
+                State::Broken => -libc::EPIPE,
+                State::Fresh | State::Listening { .. } if socket.wire == Wire::Inet => -libc::EPIPE,
+                State::Fresh | State::Listening { .. } => -libc::ENOTCONN,
+            },
+            FileKind::Event(count) => {
+                if length(from) < 8 {
+                    return -libc::EINVAL;
+                }
+                // SAFETY: forwarded from the caller.
+                let bytes: Vec<u8> = unsafe { drain(from, 8) };
+                *count += u64::from_ne_bytes(bytes.try_into().expect("eight were asked for"));
+                self.wake(file, libc::POLLIN as u32);
+                8
+            }
+            FileKind::Regular(bytes, position) => {
+                let count = length(from);
+                if bytes.len() < *position + count {
+                    bytes.resize(*position + count, 0);
+                }
+                // SAFETY: forwarded from the caller.
+                bytes[*position..*position + count].copy_from_slice(&unsafe { drain(from, count) });
+                *position += count;
+                count as i32
+            }
+            FileKind::Null => length(from) as i32,
+            FileKind::PipeReader(_) => -libc::EBADF,
+            FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
+        }
+    }
+
+    unsafe fn write_flow(&mut self, id: FlowId, from: &[Lent]) -> i32 {
+        let short = self.character.faults.short;
+        let flow = self.flow(id);
+        if flow.deaf && flow.wire != Wire::Inet {
+            return -libc::EPIPE;
+        }
+        let wanted = length(from);
+        let mut count = flow.accepts(wanted);
+        if count < wanted {
+            flow.starved = true;
+        }
+        if count == 0 {
+            return if wanted == 0 { 0 } else { -libc::EAGAIN };
+        }
+        if count > 1 && flow.wire != Wire::Pipe && self.strikes(short) {
+            count = 1 + self.random.index(count - 1);
+            self.flow(id).starved = true;
+            if let Some(writer) = self.flow(id).writer {
+                let delay = self.delay();
+                self.schedule(delay, Event::Wake(writer, WRITE));
+            }
+        }
+        // SAFETY: forwarded from the caller.
+        let bytes = unsafe { drain(from, count) };
+        self.flow(id).bytes.extend(bytes);
+        self.send_off(id, count);
+        count as i32
+    }
+
+    /// Bytes set out for their reader.
+    fn send_off(&mut self, id: FlowId, count: usize) {
+        let latency = self.character.faults.latency;
+        if self.flow(id).wire != Wire::Inet || !self.strikes(latency) {
+            return self.arrive(id, count);
+        }
+        let mut rest = count;
+        let mut after = 0;
+        while rest > 0 {
+            let piece = 1 + self.random.index(rest);
+            after += self.delay();
+            self.schedule(after, Event::Arrive(id, piece));
+            rest -= piece;
+        }
+    }
+
+    pub(crate) fn arrive(&mut self, id: FlowId, count: usize) {
+        let flow = self.flow(id);
+        // A reset has thrown away what was on its way.
+        let count = count.min(flow.bytes.len() - flow.arrived);
+        if flow.deaf {
+            flow.cut_to(0);
+            if let Some(writer) = flow.writer
+                && flow.wire == Wire::Inet
+            {
+                let delay = self.delay();
+                self.schedule(delay, Event::Reset(writer, libc::ECONNRESET));
+            }
+            return;
+        }
+        flow.arrived += count;
+        if count > 0 {
+            self.wake_reader(id, READ);
+        }
+    }
+
+    /// The writer has said its last.
+    pub(crate) fn finish_flow(&mut self, id: FlowId) {
+        let latency = self.character.faults.latency;
+        let flow = self.flow(id);
+        if flow.end != End::Open {
+            return;
+        }
+        flow.end = End::Underway;
+        if flow.wire == Wire::Inet && (flow.arrived < flow.bytes.len() || self.strikes(latency)) {
+            let delay = self.delay();
+            self.schedule(delay, Event::End(id));
+        } else {
+            self.end_arrives(id);
+        }
+    }
+
+    pub(crate) fn end_arrives(&mut self, id: FlowId) {
+        let flow = self.flow(id);
+        if flow.arrived < flow.bytes.len() {
+            let delay = self.delay();
+            return self.schedule(delay, Event::End(id));
+        }
+        flow.end = End::Arrived;
+        self.wake_reader(id, super::world::ANY);
+    }
+}
+
+/// Puts bytes into lent memory, and says how many.
+///
+/// # Safety
+///
+/// The memory must be lent for writing.
+pub(crate) unsafe fn fill(into: &[Lent], mut bytes: impl Iterator<Item = u8>) -> usize {
+    let mut count = 0;
+    for part in into {
+        for at in 0..part.len {
+            let Some(byte) = bytes.next() else { return count };
+            // SAFETY: forwarded from the caller.
+            unsafe { part.at.add(at).write(byte) };
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Takes the first `count` bytes from lent memory.
+///
+/// # Safety
+///
+/// The memory must be lent for reading.
+unsafe fn drain(from: &[Lent], count: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(count);
+    for part in from {
+        let take = part.len.min(count - bytes.len());
+        // SAFETY: forwarded from the caller; an empty part may have no address.
+        if take > 0 {
+            // SAFETY: as above.
+            bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(part.at, take) });
+        }
+    }
+    bytes
+}

@@ -1,0 +1,413 @@
+//! How a fiber carries its script out, and what it makes of the answers.
+
+use super::plan::{How, Link, Step};
+use super::rig::{Pending, Rig, What};
+use nyario_core::driver::Op;
+use nyario_core::fiber::Options;
+use nyario_core::sys::{Errno, Fd, Kernel};
+use std::rc::Rc;
+
+/// What lies in a fiber's memory while it lends none of it.
+const CANARY: u8 = 0xc7;
+
+/// How far past a deadline an operation may come to its end: workers, stalls and busy turns take their time.
+const LATE: u64 = 200_000_000;
+
+/// A fiber at work.
+pub(super) struct Actor {
+    rig: Rc<Rig>,
+    me: usize,
+    memory: Vec<u8>,
+}
+
+/// The value that a fiber ends with.
+fn value(fiber: usize) -> u64 {
+    fiber as u64 * 7 + 1
+}
+
+/// Starts a fiber on its script.
+pub(super) fn spawn(rig: &Rc<Rig>, fiber: usize, detached: bool) {
+    let code = {
+        let rig = rig.clone();
+        move || {
+            let script = rig.plan.fibers[fiber].clone();
+            let mut actor = Actor::new(rig, fiber);
+            script.into_iter().for_each(|step| actor.step(step));
+            actor.end();
+            value(fiber)
+        }
+    };
+    match rig.looped.spawn(Options { detached }, code) {
+        Ok(id) => {
+            let mut people = rig.people.borrow_mut();
+            people[fiber].id = Some(id);
+            people[fiber].begun = true;
+            people[fiber].joined = detached;
+        }
+        Err(error) => assert_eq!(error, Errno(libc::ECANCELED), "fiber {fiber} is not started"),
+    }
+}
+
+/// Serves a connection of a registered server.
+pub(super) fn handle(rig: &Rc<Rig>, fd: Fd) {
+    let me = rig.enrol();
+    let mut actor = Actor::new(rig.clone(), me);
+    rig.engaged.borrow_mut().insert(fd);
+    actor.echo(fd);
+    rig.engaged.borrow_mut().remove(&fd);
+    actor.end();
+}
+
+impl Actor {
+    fn new(rig: Rc<Rig>, me: usize) -> Actor {
+        Actor { rig, me, memory: Vec::new() }
+    }
+
+    fn end(self) {
+        self.untouched();
+        self.rig.people.borrow_mut()[self.me].done = true;
+    }
+
+    /// Nobody but the fiber touches memory that it does not lend.
+    fn untouched(&self) {
+        let touched = self.memory.iter().position(|&byte| byte != CANARY);
+        assert!(touched.is_none(), "memory of fiber {} was touched that it did not lend", self.me);
+    }
+
+    fn lend(&mut self, len: usize) {
+        self.untouched();
+        if self.memory.len() < len {
+            self.memory.resize(len, CANARY);
+        }
+    }
+
+    fn take_back(&mut self, len: usize) {
+        self.memory[..len].fill(CANARY);
+    }
+
+    fn step(&mut self, step: Step) {
+        let rig = self.rig.clone();
+        rig.model.note(|| format!("fiber {}: {step:?}", self.me));
+        match step {
+            Step::Read(end, len, how) => self.read(end, len as usize, how),
+            Step::Write(end, len, how) => self.write(end, len as usize, how),
+            Step::AtHand(end) => {
+                if let (Some(fd), Some(_)) = (self.usable(end), rig.end(end).reads) {
+                    let result = self.perform(What::Read(fd), Some(end), rig.end(end).reads, Op::AtHand { fd });
+                    self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
+                    assert!(result != 0, "at hand is more than nothing");
+                }
+            }
+            Step::Poll(end, events) => {
+                let Some(fd) = self.usable(end) else { return };
+                let result = self.perform(What::Poll(fd, events), Some(end), None, Op::Poll { fd, events });
+                self.allow(result, &[]);
+                let told = result as u32 & !(events | (libc::POLLERR | libc::POLLHUP) as u32);
+                assert!(result < 0 || (result > 0 && told == 0), "a poll for {events:#x} says {result:#x}");
+            }
+            Step::Close(end) => {
+                let Some(fd) = self.usable(end) else { return };
+                rig.take_end(end);
+                let result = self.perform(What::Close(fd), None, None, Op::Close { fd });
+                assert_eq!(result, 0, "descriptor {fd} was open");
+            }
+            Step::CloseBehind(end) => {
+                let Some(fd) = self.usable(end) else { return };
+                // What is queued for the next enter would reach whoever has the number by then: nobody can prevent that,
+                // so nobody may do it.
+                if !rig.plan.pairs[end / 2].owned && !rig.is_waited_for(end) {
+                    rig.take_end(end);
+                    rig.model.close(fd);
+                }
+            }
+            Step::Reopen(pair) => {
+                if (0..2).all(|side| rig.end(pair * 2 + side).fd.is_none()) {
+                    rig.open(pair);
+                    super::peer::attend(&rig, pair);
+                }
+            }
+            Step::Dial(server, bytes) => self.dial(server, bytes as usize),
+            Step::Serve => self.serve(),
+            Step::Sleep(nanos) => self.sleep(nanos),
+            Step::Yield => {
+                let result = self.suspend(What::Yield, None, None, || {
+                    rig.looped.yield_now().map_or_else(|error| error.result(), |()| 0)
+                });
+                self.allow(result, &[]);
+            }
+            Step::Deadline(0) => self.set_deadline(0),
+            Step::Deadline(ahead) => self.set_deadline(rig.model.now() + ahead),
+            Step::Cancel(fiber) => {
+                let id = rig.people.borrow()[fiber].id;
+                if let Some(id) = id
+                    && rig.looped.cancel(id).is_ok()
+                {
+                    let mut people = rig.people.borrow_mut();
+                    people[fiber].cancelled = true;
+                    if let Some(pending) = &mut people[fiber].pending {
+                        pending.cancelled = true;
+                    }
+                }
+            }
+            Step::Spawn(fiber) => spawn(&rig, fiber, rig.below(8) == 0),
+            Step::Join(fiber) => self.join(fiber),
+        }
+    }
+
+    fn set_deadline(&mut self, when: u64) {
+        self.rig.looped.deadline(when).expect("it runs on a fiber");
+        self.rig.people.borrow_mut()[self.me].deadline = when;
+    }
+
+    /// The descriptor of an end that fibers may use.
+    fn usable(&self, end: usize) -> Option<Fd> {
+        let foreign = self.rig.plan.pairs[end / 2].thread && end % 2 == 1;
+        self.rig.end(end).fd.filter(|_| !foreign)
+    }
+
+    /// Does something that may suspend, watched by the oracle.
+    fn suspend(&mut self, what: What, end: Option<usize>, stream: Option<usize>, act: impl FnOnce() -> i32) -> i32 {
+        let rig = &self.rig;
+        let end = end.map(|end| (end, rig.end(end).life));
+        let deadline = {
+            let mut people = rig.people.borrow_mut();
+            let person = &mut people[self.me];
+            assert!(person.pending.is_none(), "fiber {} runs while it waits", self.me);
+            person.pending = Some(Pending { what, end, stream, cancelled: false });
+            person.deadline
+        };
+        let began = rig.model.clock();
+        let result = act();
+        let now = rig.model.clock();
+        rig.operations.set(rig.operations.get() + 1);
+        rig.model.note(|| format!("fiber {}: {what:?} = {result}", self.me));
+        let mut people = rig.people.borrow_mut();
+        let person = &mut people[self.me];
+        person.pending = None;
+        match -result {
+            libc::ECANCELED => {
+                assert!(person.cancelled || rig.stopped.get(), "nobody cancelled fiber {}", self.me);
+                person.cancelled = false;
+            }
+            libc::ETIMEDOUT if !matches!(what, What::Connect(_)) => {
+                assert!(deadline != 0 && now >= deadline, "fiber {} had time until {deadline}, it is {now}", self.me);
+            }
+            libc::EBADF => {
+                let closed = end.is_none_or(|(end, life)| rig.ends.borrow()[end].life != life);
+                assert!(closed, "fiber {} finds {what:?} closed, which is not", self.me);
+            }
+            _ => {}
+        }
+        if deadline > began {
+            let closes = matches!(what, What::Close(_) | What::Yield);
+            assert!(closes || now < deadline + LATE, "fiber {} had time until {deadline}, it is {now}", self.me);
+        }
+        result
+    }
+
+    fn perform(&mut self, what: What, end: Option<usize>, stream: Option<usize>, op: Op) -> i32 {
+        let looped = self.rig.looped;
+        // SAFETY: what the operations lend is the fiber's own memory, which stays as it is until they are over.
+        self.suspend(what, end, stream, || unsafe { looped.perform(op) })
+    }
+
+    /// Nothing but these errors, and those that any operation may end with, reaches a fiber.
+    fn allow(&self, result: i32, errors: &[i32]) {
+        const ALWAYS: [i32; 3] = [libc::ECANCELED, libc::ETIMEDOUT, libc::EBADF];
+        const SHORT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+        let error = -result;
+        let short = self.rig.faults().exhausted > 0 && SHORT.contains(&error);
+        let fine = result >= 0 || short || ALWAYS.contains(&error) || errors.contains(&error);
+        assert!(fine, "fiber {} is told {}", self.me, Errno(error));
+    }
+
+    fn read(&mut self, end: usize, len: usize, how: How) {
+        let rig = self.rig.clone();
+        let (Some(fd), Some(stream)) = (self.usable(end), rig.end(end).reads) else { return };
+        let ticket = rig.streams.borrow_mut()[stream].begin_read();
+        self.lend(len);
+        let parts = self.parts(len, how);
+        let buf = self.memory.as_mut_ptr();
+        let op = match how {
+            How::Plain => Op::Read { fd, buf, len },
+            How::Vectored(_) => Op::Readv { fd, iov: parts.as_ptr(), count: parts.len() },
+            How::Socket => Op::Recv { fd, buf, len },
+        };
+        let result = self.perform(What::Read(fd), Some(end), Some(stream), op);
+        self.allow(result, &[libc::ECONNRESET, libc::EPIPE, self.no_socket(end, how)]);
+        assert!(result <= len as i32, "{result} of {len} bytes");
+        let count = result.max(0) as usize;
+        rig.streams.borrow_mut()[stream].read(ticket, &self.memory[..count]);
+        rig.streams.borrow_mut()[stream].ended |= result == 0;
+        self.take_back(len);
+    }
+
+    fn write(&mut self, end: usize, len: usize, how: How) {
+        let rig = self.rig.clone();
+        let (Some(fd), Some(stream)) = (self.usable(end), rig.end(end).writes) else { return };
+        let ticket = rig.streams.borrow_mut()[stream].begin_write();
+        let bytes = self.words(len);
+        let parts = self.parts(len, how);
+        let buf = self.memory.as_ptr();
+        let op = match how {
+            How::Plain => Op::Write { fd, buf, len },
+            How::Vectored(_) => Op::Writev { fd, iov: parts.as_ptr(), count: parts.len() },
+            How::Socket => Op::Send { fd, buf, len },
+        };
+        let result = self.perform(What::Write(fd), Some(end), None, op);
+        self.allow(result, &[libc::ECONNRESET, libc::EPIPE, self.no_socket(end, how)]);
+        assert!(result <= len as i32, "{result} of {len} bytes");
+        rig.streams.borrow_mut()[stream].wrote(ticket, &bytes[..result.max(0) as usize]);
+        self.take_back(len);
+    }
+
+    /// Fills the fiber's memory with something to say.
+    fn words(&mut self, len: usize) -> Vec<u8> {
+        self.lend(len);
+        let mut random = self.rig.random.borrow_mut().fork();
+        self.memory[..len].iter_mut().for_each(|byte| *byte = random.word() as u8);
+        self.memory[..len].to_vec()
+    }
+
+    fn no_socket(&self, end: usize, how: How) -> i32 {
+        let pipe = self.rig.plan.pairs[end / 2].link == Link::Pipe;
+        if how == How::Socket && pipe { libc::ENOTSOCK } else { libc::EBADF }
+    }
+
+    /// The fiber's memory in so many parts.
+    fn parts(&mut self, len: usize, how: How) -> Vec<libc::iovec> {
+        let How::Vectored(count) = how else { return Vec::new() };
+        let (base, count) = (self.memory.as_mut_ptr(), usize::from(count));
+        let part = |at: usize| {
+            let (from, to) = (len * at / count, len * (at + 1) / count);
+            libc::iovec { iov_base: base.wrapping_add(from).cast(), iov_len: to - from }
+        };
+        (0..count).map(part).collect()
+    }
+
+    fn sleep(&mut self, nanos: u64) {
+        let rig = self.rig.clone();
+        let until = rig.model.clock() + nanos;
+        let deadline = rig.people.borrow()[self.me].deadline;
+        let result = self.suspend(What::Sleep(until.max(1)), None, None, || {
+            rig.looped.sleep(nanos).map_or_else(|error| error.result(), |()| 0)
+        });
+        self.allow(result, &[]);
+        let now = rig.model.clock();
+        let bound = if deadline == 0 { until } else { until.min(deadline.max(until - nanos)) };
+        assert!(result != 0 || now >= until, "fiber {} slept until {now} instead of {until}", self.me);
+        assert!(now < bound + LATE, "fiber {} slept until {now} instead of {bound}", self.me);
+    }
+
+    fn join(&mut self, fiber: usize) {
+        let rig = self.rig.clone();
+        let (id, joined) = {
+            let people = rig.people.borrow();
+            (people[fiber].id, people[fiber].joined)
+        };
+        let (Some(id), false) = (id, joined) else { return };
+        let mut told = None;
+        let result = self.suspend(What::Join(fiber), None, None, || match rig.looped.join(id) {
+            Ok(value) => {
+                told = Some(value);
+                0
+            }
+            Err(error) => error.result(),
+        });
+        self.allow(result, &[]);
+        if let Some(told) = told {
+            assert_eq!(told, value(fiber), "a fiber's value is what it ended with");
+            rig.people.borrow_mut()[fiber].joined = true;
+        }
+    }
+
+    /// Sends back whatever comes.
+    fn echo(&mut self, fd: Fd) {
+        const ROOM: usize = 100;
+        loop {
+            self.lend(ROOM);
+            let op = Op::Read { fd, buf: self.memory.as_mut_ptr(), len: ROOM };
+            let result = self.perform(What::Read(fd), None, None, op);
+            self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
+            let count = result.max(0) as usize;
+            let mut sent = 0;
+            while sent < count {
+                let op = Op::Write { fd, buf: self.memory[sent..].as_ptr(), len: count - sent };
+                let result = self.perform(What::Write(fd), None, None, op);
+                self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
+                if result <= 0 {
+                    break;
+                }
+                sent += result as usize;
+            }
+            self.take_back(ROOM);
+            if count == 0 || sent < count {
+                return;
+            }
+        }
+    }
+
+    fn serve(&mut self) {
+        let hall = self.rig.hall;
+        let result = self.perform(What::Accept(hall), None, None, Op::Accept { fd: hall, multi: false });
+        self.allow(result, &[libc::ECONNABORTED, libc::EMFILE]);
+        if result >= 0 {
+            self.rig.engaged.borrow_mut().insert(result);
+            self.echo(result);
+            self.hang_up(result);
+        }
+    }
+
+    fn hang_up(&mut self, fd: Fd) {
+        self.rig.engaged.borrow_mut().remove(&fd);
+        let result = self.perform(What::Close(fd), None, None, Op::Close { fd });
+        assert_eq!(result, 0, "descriptor {fd} was open");
+    }
+
+    fn dial(&mut self, server: usize, bytes: usize) {
+        let rig = self.rig.clone();
+        let Some(&port) = rig.ports.get(server) else { return };
+        let fd = rig.model.socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0);
+        if fd < 0 {
+            return self.allow(fd, &[libc::EMFILE]);
+        }
+        if let Err(error) = rig.looped.opened(fd, true) {
+            self.allow(error.result(), &[]);
+            rig.model.close(fd);
+            return;
+        }
+        rig.engaged.borrow_mut().insert(fd);
+        let address = Box::new(super::peer::address(port));
+        let op = Op::Connect { fd, addr: (&raw const *address).cast(), len: size_of_val(&*address) as u32 };
+        let result = self.perform(What::Connect(fd), None, None, op);
+        self.allow(result, &[libc::ECONNREFUSED, libc::ECONNRESET, libc::EPIPE]);
+        if result == 0 {
+            self.converse(fd, bytes);
+        }
+        self.hang_up(fd);
+    }
+
+    /// Says something and hears it again.
+    fn converse(&mut self, fd: Fd, bytes: usize) {
+        let said = self.words(bytes);
+        let op = Op::Write { fd, buf: self.memory.as_ptr(), len: bytes };
+        let result = self.perform(What::Write(fd), None, None, op);
+        self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
+        self.take_back(bytes);
+        let mut heard = 0;
+        while (heard as i32) < result {
+            self.lend(bytes);
+            let op = Op::Read { fd, buf: self.memory.as_mut_ptr(), len: bytes };
+            let count = self.perform(What::Read(fd), None, None, op);
+            self.allow(count, &[libc::ECONNRESET, libc::EPIPE]);
+            let count = count.max(0) as usize;
+            let same = said[heard..].starts_with(&self.memory[..count]);
+            self.take_back(bytes);
+            assert!(same, "fiber {} hears something else than it said", self.me);
+            heard += count;
+            if count == 0 {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Random programs over a loop on the model, and the oracle that watches them.
+
+mod cut;
+mod fiber;
+mod peer;
+mod plan;
+mod rig;
+mod run;
+mod streams;
+
+pub use cut::Cut;
+pub use plan::{How, Leave, Link, PairPlan, PeerPlan, Plan, Step};
+pub use run::{Tally, journal, run};

@@ -1,0 +1,302 @@
+//! What a run is to do: a tree of fibers with a script each, other threads, and the kernel beneath. A plan comes from a
+//! seed whole, before anything runs, so that parts of it can be taken away and the rest stays as it was.
+
+use crate::model::{Character, Faults, Features};
+use crate::random::Random;
+use nyario_core::driver::{BackendKind, Config};
+use nyario_core::sys::abi::uring as abi;
+
+/// How bytes are moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// `Read` or `Write`.
+    Plain,
+    /// `Readv` or `Writev`, in so many parts.
+    Vectored(u8),
+    /// `Recv` or `Send`.
+    Socket,
+}
+
+/// One thing that a fiber does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Reads once.
+    Read(usize, u32, How),
+    /// Writes once.
+    Write(usize, u32, How),
+    /// Waits until a read is likely to succeed.
+    AtHand(usize),
+    /// Waits for poll events.
+    Poll(usize, u32),
+    /// Closes.
+    Close(usize),
+    /// Closes past the loop.
+    CloseBehind(usize),
+    /// Opens a pair anew whose two ends are closed.
+    Reopen(usize),
+    /// Connects to a server (or, one beyond them, to the listener of `Serve`), says so many bytes, expects their echo,
+    /// and closes.
+    Dial(usize, u32),
+    /// Accepts one connection and echoes until it ends.
+    Serve,
+    /// Sleeps for so many nanoseconds.
+    Sleep(u64),
+    /// Lets others run.
+    Yield,
+    /// Sets the deadline so many nanoseconds ahead, 0 for none.
+    Deadline(u64),
+    /// Cancels a fiber.
+    Cancel(usize),
+    /// Starts a fiber.
+    Spawn(usize),
+    /// Joins a fiber that it has started.
+    Join(usize),
+}
+
+/// What connects two ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// A TCP connection.
+    Inet,
+    /// A unix connection.
+    Unix,
+    /// A pipe: the first end reads, the second writes.
+    Pipe,
+}
+
+/// Two ends that fibers, and perhaps another thread, use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PairPlan {
+    /// What connects them.
+    pub link: Link,
+    /// Whether nyario alone reads them.
+    pub owned: bool,
+    /// Whether the descriptors are non-blocking.
+    pub nonblocking: bool,
+    /// Whether the second end belongs to another thread.
+    pub thread: bool,
+}
+
+/// Another thread that connects to a server, talks for a while, and leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerPlan {
+    /// Which server.
+    pub server: usize,
+    /// When it comes.
+    pub start: u64,
+    /// How much it says.
+    pub bytes: u32,
+    /// How it leaves.
+    pub leave: Leave,
+}
+
+/// How a peer leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// When it has its echo.
+    Close,
+    /// It says that it is done, waits for the rest, and closes.
+    HalfClose,
+    /// In the middle of it all.
+    Early,
+    /// By a reset.
+    Reset,
+    /// It stops talking and listening and stays, for a long time.
+    Stall,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scripts; fiber 0 is the first.
+    pub fibers: Vec<Vec<Step>>,
+    /// The connected ends; pair `n` has the ends `2n` and `2n + 1`.
+    pub pairs: Vec<PairPlan>,
+    /// For each registered server, whether it starts handlers eagerly.
+    pub servers: Vec<bool>,
+    /// Other threads.
+    pub peers: Vec<PeerPlan>,
+    /// When another thread asks the loop to end, if one does.
+    pub stop: Option<u64>,
+    /// The seed of the kernel's choices.
+    pub kernel_seed: u64,
+    /// The kernel's character.
+    pub character: Character,
+    /// The loop's sizes.
+    pub config: Config,
+}
+
+const MILLI: u64 = 1_000_000;
+
+impl Plan {
+    /// The plan that belongs to a seed.
+    pub fn new(seed: u64, backend: BackendKind) -> Plan {
+        let mut random = Random::new(seed);
+        let steps = random.pick(&[20, 100, 300, 300, 1000]);
+        let character = character(&mut random);
+        let config = config(&mut random, backend);
+        let pairs: Vec<PairPlan> = (0..random.between(1, 6)).map(|_| pair(&mut random)).collect();
+        let servers: Vec<bool> = (0..random.below(3)).map(|_| random.chance(300)).collect();
+        let fibers = random.between(2, 4 + steps / 24) as usize;
+        let weights = Weights::new(&mut random);
+        let mut scripts: Vec<Vec<Step>> = vec![Vec::new(); fibers];
+        // Each fiber but the first is started by one before it, early on.
+        let parents: Vec<usize> = (0..fibers).map(|fiber| random.index(fiber.max(1))).collect();
+        for fiber in 1..fibers {
+            scripts[parents[fiber]].push(Step::Spawn(fiber));
+        }
+        for (fiber, script) in scripts.iter_mut().enumerate() {
+            let children: Vec<usize> = (1..fibers).filter(|&child| parents[child] == fiber).collect();
+            let count = random.between(1, 2 * steps / fibers as u64 + 1);
+            for _ in 0..count {
+                let step = weights.step(&mut random, pairs.len() * 2, servers.len(), fibers, &children);
+                let at = random.index(script.len() + 1).max(script.len() / 2);
+                script.insert(at, step);
+            }
+        }
+        let peers = if servers.is_empty() {
+            Vec::new()
+        } else {
+            (0..random.below(8)).map(|_| peer(&mut random, servers.len())).collect()
+        };
+        let stop = random.chance(100).then(|| random.below(20 * MILLI));
+        let kernel_seed = random.word();
+        Plan { fibers: scripts, pairs, servers, peers, stop, kernel_seed, character, config }
+    }
+
+    /// How many steps there are.
+    pub fn steps(&self) -> usize {
+        self.fibers.iter().map(Vec::len).sum()
+    }
+}
+
+fn pair(random: &mut Random) -> PairPlan {
+    let link = random.pick(&[Link::Inet, Link::Inet, Link::Unix, Link::Pipe]);
+    PairPlan {
+        link,
+        owned: link != Link::Pipe && random.chance(600),
+        nonblocking: random.chance(300),
+        thread: link != Link::Pipe && random.chance(300),
+    }
+}
+
+fn peer(random: &mut Random, servers: usize) -> PeerPlan {
+    use Leave::{Close, Early, HalfClose, Reset, Stall};
+    PeerPlan {
+        server: random.index(servers),
+        start: random.below(5 * MILLI),
+        bytes: size(random),
+        leave: random.pick(&[Close, Close, HalfClose, HalfClose, Early, Reset, Stall]),
+    }
+}
+
+fn size(random: &mut Random) -> u32 {
+    let most = random.pick(&[1, 8, 8, 64, 64, 512, 512, 6000]);
+    random.between(1, most) as u32
+}
+
+fn character(random: &mut Random) -> Character {
+    // A third of all kernels do no harm, and the others do not do every harm.
+    let harmless = random.chance(300);
+    let mut rate = |most: u64| {
+        let rate = random.between(1, most) as u32;
+        if harmless || random.chance(500) { 0 } else { rate }
+    };
+    let faults = Faults {
+        interrupted: rate(60),
+        refused: rate(100),
+        short: rate(300),
+        reset: rate(100),
+        exhausted: rate(60),
+        spurious: rate(200),
+        worker: rate(300),
+        late_cancel: rate(500),
+        partial: rate(60),
+        stall: rate(10),
+        scribble: rate(300),
+        latency: rate(800),
+    };
+    let mut features = Features::MODERN;
+    if random.chance(400) {
+        // From newest to oldest, as kernels gained them.
+        let age = random.below(7);
+        let mut without = |at: u64, lose: &dyn Fn(&mut Features)| {
+            if age >= at {
+                lose(&mut features);
+            }
+        };
+        without(1, &|it| it.features &= !abi::FEAT_NO_IOWAIT);
+        without(1, &|it| it.enter &= !abi::ENTER_NO_IOWAIT);
+        without(2, &|it| it.setup &= !abi::SETUP_NO_SQARRAY);
+        without(3, &|it| it.setup &= !(abi::SETUP_SINGLE_ISSUER | abi::SETUP_DEFER_TASKRUN));
+        without(4, &|it| it.multishot_receive = false);
+        without(5, &|it| it.setup &= !(abi::SETUP_COOP_TASKRUN | abi::SETUP_TASKRUN_FLAG));
+        without(5, &|it| it.multishot_accept = false);
+        without(5, &|it| it.buffer_rings = false);
+        without(6, &|it| *it = Features::OLD);
+    }
+    Character {
+        features,
+        faults,
+        descriptors: random.pick(&[24, 40, 1024, 1024, 1024]),
+        socket_buffer: random.pick(&[1, 16, 100, 1000, 4096, 65_536]),
+        pipe_buffer: random.pick(&[4096, 8192, 65_536]),
+    }
+}
+
+fn config(random: &mut Random, backend: BackendKind) -> Config {
+    let submissions = random.pick(&[1, 2, 4, 16, 64]);
+    Config {
+        backend: Some(backend),
+        submissions,
+        completions: submissions * random.pick(&[1, 2, 4, 16]),
+        buffers: random.pick(&[1, 2, 4, 16, 64]),
+        buffer_size: random.pick(&[1, 16, 64, 1024]),
+    }
+}
+
+/// How often each kind of step comes; each plan has its own leanings.
+struct Weights([u32; 14]);
+
+impl Weights {
+    fn new(random: &mut Random) -> Weights {
+        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6];
+        Weights(usual.map(|weight| weight * random.pick(&[0, 1, 1, 1, 3])))
+    }
+
+    fn step(&self, random: &mut Random, ends: usize, servers: usize, fibers: usize, children: &[usize]) -> Step {
+        let total: u32 = self.0.iter().sum();
+        let mut at = if total == 0 { 1 } else { random.below(total.into()) as u32 };
+        let kind = self.0.iter().position(|&weight| {
+            let found = at < weight;
+            at = at.saturating_sub(weight);
+            found
+        });
+        let end = random.index(ends);
+        let parts = random.between(1, 3) as u8;
+        let how = random.pick(&[How::Plain, How::Plain, How::Vectored(parts), How::Socket]);
+        match kind.unwrap_or(0) {
+            0 => Step::Read(end, size(random), how),
+            1 => Step::Write(end, size(random), how),
+            2 => Step::AtHand(end),
+            3 => {
+                let events =
+                    [libc::POLLIN, libc::POLLOUT, libc::POLLIN | libc::POLLRDHUP, libc::POLLIN | libc::POLLOUT];
+                Step::Poll(end, random.pick(&events) as u32)
+            }
+            4 => Step::Close(end),
+            5 => Step::CloseBehind(end),
+            6 => Step::Reopen(end / 2),
+            7 if servers > 0 => Step::Dial(random.index(servers), size(random)),
+            8 => random.pick(&[Step::Serve, Step::Dial(servers, 40)]),
+            9 => {
+                let most = random.pick(&[1000, 100_000, 3 * MILLI]);
+                Step::Sleep(random.below(most))
+            }
+            11 => Step::Deadline(if random.chance(400) { 0 } else { random.below(4 * MILLI) }),
+            12 => Step::Cancel(random.index(fibers)),
+            13 if !children.is_empty() => Step::Join(random.pick(children)),
+            _ => Step::Yield,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the fibers of a program share, and what the oracle knows of them.
+
+use super::plan::{Link, Plan};
+use super::streams::Stream;
+use crate::model::{Faults, Model};
+use crate::random::Random;
+use nyario_core::fiber::{FiberId, Loop};
+use nyario_core::runtime::Stopper;
+use nyario_core::sys::{Fd, Kernel};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+/// One end of a pair.
+#[derive(Clone, Copy, Default)]
+pub(super) struct End {
+    pub(super) fd: Option<Fd>,
+    /// Changes with each close, so that whoever began before it is known.
+    pub(super) life: u32,
+    pub(super) reads: Option<usize>,
+    pub(super) writes: Option<usize>,
+}
+
+/// What a fiber waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Read(Fd),
+    Write(Fd),
+    Poll(Fd, u32),
+    Accept(Fd),
+    Connect(Fd),
+    Close(Fd),
+    Sleep(u64),
+    Join(usize),
+    Yield,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) what: What,
+    /// The end that it is on, with its life, and the stream that it reads.
+    pub(super) end: Option<(usize, u32)>,
+    pub(super) stream: Option<usize>,
+    /// It was cancelled while it was under way.
+    pub(super) cancelled: bool,
+}
+
+/// A fiber, as the oracle knows it.
+#[derive(Default)]
+pub(super) struct Person {
+    pub(super) id: Option<FiberId>,
+    pub(super) begun: bool,
+    pub(super) done: bool,
+    pub(super) joined: bool,
+    pub(super) pending: Option<Pending>,
+    /// A cancel was asked for and not told of yet.
+    pub(super) cancelled: bool,
+    pub(super) deadline: u64,
+}
+
+pub(super) struct Rig {
+    pub(super) plan: Plan,
+    pub(super) looped: &'static Loop<Model>,
+    pub(super) model: Model,
+    /// Gone when the loop is: it holds a descriptor.
+    pub(super) stopper: RefCell<Option<Stopper<Model>>>,
+    pub(super) random: RefCell<Random>,
+    pub(super) ends: RefCell<Vec<End>>,
+    pub(super) streams: RefCell<Vec<Stream>>,
+    pub(super) people: RefCell<Vec<Person>>,
+    /// The listener that fibers accept from, and every listener's port, that one's last.
+    pub(super) hall: Fd,
+    pub(super) ports: Vec<u16>,
+    /// Descriptors that some fiber looks after.
+    pub(super) engaged: RefCell<BTreeSet<Fd>>,
+    /// Descriptors of other threads.
+    pub(super) foreign: RefCell<BTreeSet<Fd>>,
+    pub(super) operations: Cell<u64>,
+    /// The operations and the time when something last went on.
+    went_on: Cell<(u64, u64)>,
+    pub(super) stopped: Cell<bool>,
+}
+
+/// How long nothing may go on, sweeps apart, before it is taken that nothing ever will.
+const QUIET: u64 = 8_000_000_000;
+
+impl Rig {
+    pub(super) fn new(plan: Plan, looped: &'static Loop<Model>, model: Model, hall: Fd, ports: Vec<u16>) -> Rig {
+        let mut people = Vec::new();
+        people.resize_with(plan.fibers.len(), Person::default);
+        Rig {
+            ends: RefCell::new(vec![End::default(); plan.pairs.len() * 2]),
+            random: RefCell::new(Random::new(plan.kernel_seed ^ 1)),
+            plan,
+            looped,
+            stopper: RefCell::new(Some(looped.stopper())),
+            model,
+            streams: RefCell::default(),
+            people: RefCell::new(people),
+            hall,
+            ports,
+            engaged: RefCell::default(),
+            foreign: RefCell::default(),
+            operations: Cell::new(0),
+            went_on: Cell::new((0, 0)),
+            stopped: Cell::new(false),
+        }
+    }
+
+    pub(super) fn faults(&self) -> Faults {
+        self.plan.character.faults
+    }
+
+    pub(super) fn below(&self, bound: u64) -> u64 {
+        self.random.borrow_mut().below(bound)
+    }
+
+    /// Opens a pair. Its ends must be closed.
+    pub(super) fn open(&self, pair: usize) {
+        let plan = self.plan.pairs[pair];
+        let fds = match plan.link {
+            Link::Pipe => self.model.pipe(plan.nonblocking),
+            link => self.model.pair(link == Link::Inet, plan.nonblocking),
+        };
+        let fds = [fds.0, fds.1];
+        if fds.iter().any(|&fd| fd < 0) {
+            // Out of descriptors.
+            for fd in fds.into_iter().filter(|&fd| fd >= 0) {
+                self.model.close(fd);
+            }
+            return;
+        }
+        let mut names = Vec::new();
+        for (side, fd) in fds.into_iter().enumerate() {
+            if plan.owned && !(plan.thread && side == 1) && self.looped.opened(fd, plan.nonblocking).is_err() {
+                for fd in fds {
+                    self.looped_close(fd);
+                }
+                return;
+            }
+        }
+        for (side, fd) in fds.into_iter().enumerate() {
+            let (reads, writes) = self.model.flows(fd);
+            let mut streams = self.streams.borrow_mut();
+            let mut place = |flow: Option<u32>| {
+                flow.map(|flow| {
+                    names.iter().position(|&(name, _)| name == flow).map(|at: usize| names[at].1).unwrap_or_else(|| {
+                        streams.push(Stream::new(flow));
+                        names.push((flow, streams.len() - 1));
+                        streams.len() - 1
+                    })
+                })
+            };
+            let (reads, writes) = (place(reads), place(writes));
+            let end = &mut self.ends.borrow_mut()[pair * 2 + side];
+            *end = End { fd: Some(fd), life: end.life + 1, reads, writes };
+        }
+        if plan.thread {
+            self.foreign.borrow_mut().insert(fds[1]);
+        }
+    }
+
+    /// Closes what perhaps the loop knows already.
+    fn looped_close(&self, fd: Fd) -> i32 {
+        // SAFETY: a close lends no memory.
+        unsafe { self.looped.perform(nyario_core::driver::Op::Close { fd }) }
+    }
+
+    /// Takes an end's descriptor away: from now on nobody begins anything on it.
+    pub(super) fn take_end(&self, end: usize) -> Option<Fd> {
+        let end = &mut self.ends.borrow_mut()[end];
+        end.life += 1;
+        end.fd.take()
+    }
+
+    pub(super) fn end(&self, end: usize) -> End {
+        self.ends.borrow()[end]
+    }
+
+    /// Whether some fiber waits on an end.
+    pub(super) fn is_waited_for(&self, end: usize) -> bool {
+        let people = self.people.borrow();
+        people.iter().filter_map(|person| person.pending).any(|pending| pending.end.is_some_and(|(at, _)| at == end))
+    }
+
+    /// Begins a new fiber's record.
+    pub(super) fn enrol(&self) -> usize {
+        let mut people = self.people.borrow_mut();
+        people.push(Person { begun: true, id: self.looped.me(), ..Person::default() });
+        people.len() - 1
+    }
+
+    /// Asked when a wait finds that nothing is to happen: if nothing will, then nobody may be waiting for something
+    /// that is there.
+    pub(super) fn idle(&self, for_ever: bool) {
+        let now = self.model.clock();
+        if self.went_on.get().0 != self.operations.get() {
+            self.went_on.set((self.operations.get(), now));
+        }
+        if !for_ever && now - self.went_on.get().1 < QUIET {
+            return;
+        }
+        self.went_on.set((self.operations.get(), now));
+        assert!(!(self.stopped.get() && for_ever), "a loop that was asked to end waits for ever");
+        self.nobody_waits_in_vain();
+        if !self.stopped.replace(true) {
+            self.model.note(|| "all is quiet: the loop is asked to end".into());
+            self.stop();
+        }
+    }
+
+    /// Asks the loop to end.
+    pub(super) fn stop(&self) {
+        self.stopped.set(true);
+        let stopper = self.stopper.borrow().clone();
+        if let Some(stopper) = stopper {
+            stopper.stop();
+        }
+    }
+
+    fn nobody_waits_in_vain(&self) {
+        let people = self.people.borrow();
+        for (number, person) in people.iter().enumerate() {
+            let Some(pending) = person.pending else { continue };
+            let ready = |fd: Fd, events: i16| {
+                let always = libc::POLLERR | libc::POLLHUP;
+                self.model.holds(fd) & (events | always) as u16 as u32 != 0
+            };
+            let closed = pending.end.is_some_and(|(end, life)| self.end(end).life != life);
+            let more = pending.stream.is_some_and(|stream| self.streams.borrow()[stream].has_more());
+            let in_vain = match pending.what {
+                What::Read(fd) => closed || ready(fd, libc::POLLIN | libc::POLLRDHUP) || more,
+                What::Write(fd) => closed || ready(fd, libc::POLLOUT),
+                What::Poll(fd, events) => closed || ready(fd, events as i16),
+                What::Accept(fd) => ready(fd, libc::POLLIN),
+                What::Connect(fd) => ready(fd, libc::POLLOUT),
+                What::Close(_) | What::Yield => true,
+                What::Sleep(until) => until < self.model.clock(),
+                What::Join(other) => people[other].done,
+            };
+            let cancelled = pending.cancelled && !matches!(pending.what, What::Close(_));
+            let late = person.deadline != 0 && person.deadline < self.model.clock();
+            assert!(
+                !in_vain && !cancelled && !late,
+                "fiber {number} waits in vain: {pending:?}, deadline {}, now {}",
+                person.deadline,
+                self.model.clock(),
+            );
+        }
+        drop(people);
+        for fd in self.model.descriptors() {
+            let somebodys = self.engaged.borrow().contains(&fd)
+                || self.foreign.borrow().contains(&fd)
+                || self.ends.borrow().iter().any(|end| end.fd == Some(fd))
+                || fd == self.hall;
+            let speaks = self.model.is_socket(fd) && self.model.holds(fd) & libc::POLLIN as u32 != 0;
+            assert!(
+                somebodys || !speaks || !self.model.has_vacancy(),
+                "nobody looks after descriptor {fd}, which is readable"
+            );
+        }
+    }
+
+    /// The run is over and the loop is gone: everything has to be as if it had never been.
+    pub(super) fn settle(&self) {
+        self.stopper.take();
+        for (number, person) in self.people.borrow().iter().enumerate() {
+            assert!(person.done == person.begun, "fiber {number} never ended");
+        }
+        for stream in &*self.streams.borrow() {
+            stream.finish(self.model.was_cut(stream.flow));
+        }
+        let foreign = std::mem::take(&mut *self.foreign.borrow_mut());
+        let ends = self.ends.borrow().clone();
+        let ours = ends.into_iter().filter_map(|end| end.fd);
+        let all: BTreeSet<Fd> = ours.chain(foreign).chain([self.hall]).collect();
+        for fd in all {
+            self.model.close(fd);
+        }
+        let left = self.model.descriptors();
+        assert!(left.is_empty(), "descriptors {left:?} were not closed");
+        assert_eq!(self.model.mappings(), 0, "mappings were not given back");
+    }
+}
