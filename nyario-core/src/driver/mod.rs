@@ -158,7 +158,8 @@ impl<K: Kernel> Driver<K> {
     #[cold]
     fn submit_adopted(&mut self, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
-        if request.code.transfers() && self.ledger.fds.at(fd).kind != Kind::File {
+        // A socket's calls cannot block whatever the number has become; a pipe's may, on kernels without `RWF_NOWAIT`.
+        if request.code.transfers() && self.ledger.fds.at(fd).kind == Kind::Socket {
             match self.try_known(&request) {
                 Some(result) if result != -libc::ENOTSOCK => return Submitted::Done(result),
                 _ => {}
