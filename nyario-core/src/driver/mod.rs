@@ -196,7 +196,7 @@ impl<K: Kernel> Driver<K> {
         if let Err(error) = self.adopt(request.fd) {
             return error.result();
         }
-        if self.ledger.fds.at(request.fd).kind == Kind::File && !self.ledger.is_same(request.fd) {
+        if self.ledger.fds.at(request.fd).kind != Kind::Socket && !self.ledger.is_same(request.fd) {
             return -libc::EAGAIN;
         }
         self.try_known(&request).unwrap_or(-libc::EAGAIN)
