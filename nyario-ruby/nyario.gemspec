@@ -20,7 +20,7 @@ Gem::Specification.new do |spec|
   spec.extensions = ["Cargo.toml"]
   # The core lies behind a symlink, and what lies below a symlink is packaged as real files. Its manifest is named rather
   # than globbed, so that a checkout without symlinks fails here and not on the user's machine.
-  spec.files = %w[Cargo.lock Cargo.toml README.md build.rs nyario-core/Cargo.toml] |
+  spec.files = %w[Cargo.lock Cargo.toml LICENSE-APACHE LICENSE-MIT README.md build.rs nyario-core/Cargo.toml] |
     Dir.glob(%w[lib/**/*.rb src/**/*.rs nyario-core/**/*], base: __dir__)
       .select { |path| File.file?(File.join(__dir__, path)) }
 end
