@@ -16,7 +16,8 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
-    a_number_begins_anew_with_operations_in_flight, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
+    a_number_begins_anew_with_operations_in_flight,
+    an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Linux> {
     Driver::new(Linux, config).unwrap()
@@ -336,10 +337,10 @@ fn a_driver_goes_with_results_that_nobody_took(config: &Config) {
     let (socket, mut theirs) = pair();
     driver.own(socket, false).unwrap();
     let mut bufs = [[0; 4096]; 2];
-    pending(submit(&mut driver, read(from, &mut bufs[0]), 4, 0));
-    pending(submit(&mut driver, read(socket, &mut bufs[1]), 4, 0));
     // As many bytes as make the counts the numbers of descriptors that are ours.
     let counts = [from, to].map(|fd| vec![1; fd as usize]);
+    pending(submit(&mut driver, read(from, &mut bufs[0]), 4, 0));
+    pending(submit(&mut driver, read(socket, &mut bufs[1]), 4, 0));
     driver.turn(Some(0));
     // SAFETY: the bytes are lent for the call.
     unsafe {
@@ -347,6 +348,7 @@ fn a_driver_goes_with_results_that_nobody_took(config: &Config) {
         assert_eq!(Linux.writev(to, &iov, 1, 0), counts[0].len() as isize);
     }
     theirs.write_all(&counts[1]).unwrap();
+    submit(&mut driver, Op::Write { fd: socket, buf: counts[1].as_ptr(), len: counts[1].len() }, 4, 0);
     drop(driver);
     [from, to, socket].into_iter().for_each(close_behind);
 }
@@ -399,6 +401,38 @@ fn a_number_begins_anew_with_operations_in_flight(config: &Config) {
         old = theirs;
     }
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// What the kernel had to say of a number's older life is not told to those who wait on the new one.
+fn an_event_of_an_older_life_is_not_told(config: &Config) {
+    let mut driver = driver(config);
+    let (other, mut their_other) = pair();
+    let (fd, mut theirs) = pair();
+    let mut bufs = [[0; 8]; 2];
+    pending(submit(&mut driver, read(other, &mut bufs[0]), 4, 0));
+    pending(submit(&mut driver, read(fd, &mut bufs[1]), 8, 0));
+    driver.turn(Some(0));
+    assert_eq!(driver.next(), None);
+    their_other.write_all(b"first").unwrap();
+    theirs.write_all(b"second").unwrap();
+    driver.turn(Some(0));
+    assert_eq!(driver.next().map(|end| (end.waiter, end.result)), Some((4, 5)));
+    let closed = submit(&mut driver, Op::Close { fd }, 12, 0);
+    let mut ends = vec![completion(&mut driver)];
+    if closed != Submitted::Done(0) {
+        ends.push(completion(&mut driver));
+    }
+    assert!(ends.iter().any(|end| end.waiter == 8 && [-libc::EBADF, 6].contains(&end.result)), "{ends:?}");
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    assert_eq!(ours.into_raw_fd(), fd, "the lowest free number");
+    let poll = pending(submit(&mut driver, Op::Poll { fd, events: libc::POLLIN as u32 }, 16, 0));
+    driver.turn(Some(1_000_000));
+    assert_eq!(driver.next(), None);
+    driver.cancel(poll);
+    assert_eq!(completion(&mut driver).result, -libc::ECANCELED);
+    for fd in [fd, other] {
+        assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+    }
 }
 
 fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {

@@ -23,7 +23,7 @@ scenarios!(on_loop: pipes, an_event_counter, dev_null, a_regular_file, vectors_o
     a_poll_for_something_rare_hides_nothing, polls_by_their_other_names, a_unix_server_by_path,
     a_dead_server_leaves_its_path, a_living_server_keeps_its_path, connecting_to_nobody_is_refused,
     a_full_backlog_is_waited_for, readers_share_a_descriptor, readers_are_served_in_order, writers_share_a_descriptor,
-    a_peer_that_never_reads_stalls_nobody, a_flood_is_bounded_and_stalls_nobody, a_reset_ends_a_read,
+    a_peer_that_never_reads_stalls_nobody, a_flood_is_bounded_and_stalls_nobody, an_end_right_behind_the_bytes, a_reset_ends_a_read,
     a_reset_ends_a_write, a_broken_pipe_raises_no_signal, an_operation_that_goes_on_is_no_fibers);
 
 fn pipes(looped: Looped) {
@@ -262,14 +262,20 @@ fn a_poll_for_something_rare_hides_nothing(looped: Looped) {
     let (fd, mut theirs) = tcp_pair();
     in_fiber(looped, move || {
         theirs.write_all(b"plain").unwrap();
-        let polls = [libc::POLLPRI as u32, RDHUP].map(|events| polling(looped, fd, events));
+        // The second pair asks when the news of the bytes is old.
+        let rare = [libc::POLLPRI as u32, RDHUP];
+        let first = rare.map(|events| polling(looped, fd, events));
+        settle(looped);
+        let second = rare.map(|events| polling(looped, fd, events));
         settle(looped);
         let reader = go(looped, move || told(net::read(looped, fd, &mut [0; 8])));
         assert_eq!(looped.join(reader), Ok(5));
         drop(theirs);
-        assert_eq!(looped.join(polls[1]).unwrap() as u32 & RDHUP, RDHUP);
-        looped.cancel(polls[0]).ok();
-        looped.join(polls[0]).unwrap();
+        for [urgent, end] in [first, second] {
+            assert_eq!(looped.join(end).unwrap() as u32 & RDHUP, RDHUP);
+            looped.cancel(urgent).ok();
+            looped.join(urgent).unwrap();
+        }
         close(looped, &[fd]);
     });
 }
@@ -538,6 +544,26 @@ fn a_flood_is_bounded_and_stalls_nobody(looped: Looped) {
         assert!(have.chunks(block.len()).all(|chunk| *chunk == block[..chunk.len()]), "in order");
         close(looped, &[fd]);
     });
+}
+
+fn an_end_right_behind_the_bytes(looped: Looped) {
+    for owned in [false, true] {
+        let (fd, mut theirs) = tcp_pair();
+        if owned {
+            looped.opened(fd, false).unwrap();
+        }
+        in_fiber(looped, move || {
+            theirs.write_all(b"x").unwrap();
+            assert_eq!(read_exactly(looped, fd, 1), b"x");
+            theirs.write_all(b"the last").unwrap();
+            drop(theirs);
+            // Both have come before anybody asks.
+            settle(looped);
+            assert_eq!(net::read(looped, fd, &mut [0; 100]), Ok(8));
+            assert_eq!(net::read(looped, fd, &mut [0; 100]), Ok(0));
+            close(looped, &[fd]);
+        });
+    }
 }
 
 fn a_reset_ends_a_read(looped: Looped) {
