@@ -19,7 +19,19 @@ pub(crate) fn guard<R: From<i16>>(body: impl FnOnce() -> Result<R, Errno>) -> R 
 /// Like [`guard`], for what needs the calling thread's loop.
 #[inline]
 pub(crate) fn on_loop<R: From<i16>>(body: impl FnOnce(&'static Loop) -> Result<R, Errno>) -> R {
-    guard(|| body(local::get()?))
+    guard(|| body(local::current().map_or_else(make, Ok)?))
+}
+
+/// Makes the thread's loop. What std does on the way, waiting for another thread or telling of a denied backend, may
+/// set errno, which is the caller's.
+#[cold]
+fn make() -> Result<&'static Loop, Errno> {
+    // SAFETY: the address of the thread's own errno.
+    let errno = unsafe { &mut *libc::__errno_location() };
+    let before = *errno;
+    let made = local::get();
+    *errno = before;
+    made
 }
 
 /// The text that a C string holds.
