@@ -199,7 +199,12 @@ impl<K: Kernel> Driver<K> {
         if self.ledger.fds.at(request.fd).kind != Kind::Socket && !self.ledger.is_same(request.fd) {
             return -libc::EAGAIN;
         }
-        self.try_known(&request).unwrap_or(-libc::EAGAIN)
+        match self.try_known(&request) {
+            // The number is no longer the socket's that it was: whoever waits for it now will be told what it is.
+            Some(result) if result == -libc::ENOTSOCK && !self.ledger.is_same(request.fd) => -libc::EAGAIN,
+            Some(result) => result,
+            None => -libc::EAGAIN,
+        }
     }
 
     #[inline]
