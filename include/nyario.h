@@ -51,7 +51,7 @@
 typedef void (*nyario_handler)(int fd, void *arg);
 
 /**
- * Names a fiber, for as long as the process lives; above 0.
+ * Names a fiber of one loop, and never another of that loop; above 0.
  */
 typedef int64_t nyario_fiber;
 

@@ -59,6 +59,9 @@ pub extern "C" fn nyario_close(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_address(fd: c_int, buf: *mut c_char, size: usize) -> c_int {
     guard(|| {
+        if buf.is_null() {
+            return Err(Errno(libc::EINVAL));
+        }
         // SAFETY: the caller lends the buffer for the call.
         let mut buf = unsafe { bytes_mut(buf.cast(), size) }?;
         let address = Address::of_socket(&Linux, fd)?.to_string();

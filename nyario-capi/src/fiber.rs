@@ -6,7 +6,7 @@ use nyario_core::local;
 use nyario_core::sys::Errno;
 use std::ffi::{c_int, c_void};
 
-/// Names a fiber, for as long as the process lives; above 0.
+/// Names a fiber of one loop, and never another of that loop; above 0.
 #[allow(non_camel_case_types, reason = "C's name for it")]
 pub type nyario_fiber = i64;
 

@@ -74,6 +74,8 @@ pub struct Driver<K: Kernel> {
     waker: Waker<K>,
     /// What came while something else was being waited for.
     early: VecDeque<Completion>,
+    /// Deadlines may have come since they were last passed.
+    due: bool,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
 }
@@ -99,7 +101,7 @@ impl<K: Kernel> Driver<K> {
                 }
             },
         };
-        Ok(Driver { ledger: Ledger::new(kernel), backend, waker, early: VecDeque::new(), closed: false })
+        Ok(Driver { ledger: Ledger::new(kernel), backend, waker, early: VecDeque::new(), due: false, closed: false })
     }
 
     /// Which backend this is.
@@ -385,9 +387,13 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Looks at the kernel once: submits what is queued, waits for up to `limit` nanoseconds (`None`: as long as it
-    /// takes) or until a deadline, a completion or a wake-up, and passes deadlines. Does not wait while results are
-    /// at hand.
+    /// takes) or until a deadline, a completion or a wake-up. Does not wait while results are at hand. Deadlines are
+    /// passed once the events of the turn are worked off, so that what has happened comes before what has not.
     pub fn turn(&mut self, limit: Option<u64>) {
+        if self.due {
+            // The host left events of the last turn for later; the deadlines do not wait for those.
+            self.pass_deadlines();
+        }
         let mut limit = limit;
         if !self.ledger.done.is_empty() || !self.early.is_empty() {
             limit = Some(0);
@@ -405,7 +411,7 @@ impl<K: Kernel> Driver<K> {
         for (op, result) in self.waker.awaken() {
             self.complete(op, result);
         }
-        self.pass_deadlines();
+        self.due = true;
     }
 
     fn look(&mut self, timeout: Option<u64>) {
@@ -423,6 +429,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn pass_deadlines(&mut self) {
+        self.due = false;
         if self.ledger.timers.earliest().is_none() {
             return;
         }
@@ -455,6 +462,7 @@ impl<K: Kernel> Driver<K> {
                 Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
             };
             match harvest {
+                Harvest::Idle if self.due => self.pass_deadlines(),
                 Harvest::Idle => return None,
                 Harvest::Quiet => {}
                 Harvest::Complete(completion) => return Some(completion),
