@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 scenarios!(on_loop: sleepers_wake_in_order, ten_thousand_sleepers_wake, nobody_wakes_early,
     a_deadline_ends_whatever_waits, a_deadline_is_not_met_early, a_passed_deadline_leaves_what_is_at_hand,
-    a_deadline_loses_nothing, deadlines_nest, no_deadline_is_none, a_deadline_ends_a_sleep,
+    a_deadline_loses_nothing, what_came_in_time_comes_before_the_deadline, deadlines_nest, no_deadline_is_none, a_deadline_ends_a_sleep,
     a_deadline_ends_a_join_and_not_the_fiber, a_deadline_outside_a_fiber_is_refused);
 
 const MILLI: u64 = 1_000_000;
@@ -166,6 +166,25 @@ fn a_deadline_loses_nothing(looped: Looped) {
         let numbers: Vec<u64> = read.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
         assert!(numbers == (0..BYTES).collect::<Vec<u64>>());
     }
+}
+
+fn what_came_in_time_comes_before_the_deadline(looped: Looped) {
+    let (fd, mut peer) = pair();
+    let reader = go(looped, move || {
+        looped.deadline(soon(looped)).unwrap();
+        let mut buf = [0; 8];
+        told(net::read(looped, fd, &mut buf))
+    });
+    // It runs in the same round, after the reader, so the loop sees the bytes and the deadline in the same turn.
+    go(looped, move || {
+        peer.write_all(b"in time").unwrap();
+        let until = soon(looped) + MILLI;
+        while looped.kernel().now() < until {}
+        assert_eq!(looped.join(reader), Ok(7));
+        close(looped, &[fd]);
+        0
+    });
+    looped.run().unwrap();
 }
 
 fn deadlines_nest(looped: Looped) {
