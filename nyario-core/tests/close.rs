@@ -11,8 +11,7 @@ use nyario_core::runtime::Start;
 use nyario_core::sys::{Errno, Fd};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::IntoRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 scenarios!(on_loop: readers_and_writers_are_told, readers_of_our_own_are_told, readers_of_a_pipe_are_told,
     accepts_and_polls_are_told, a_connect_is_told, a_reused_number_is_a_stranger, bytes_received_ahead_go_with_their_connection,
@@ -136,13 +135,7 @@ fn a_reused_number_is_a_stranger(looped: Looped) {
                 let waiters = [(); 2].map(|()| reader(looped, fd));
                 settle(looped);
                 close(looped, &[fd]);
-                let (ours, mut theirs) = UnixStream::pair().unwrap();
-                let ours = ours.into_raw_fd();
-                // SAFETY: both numbers are ours to use.
-                assert!(ours == fd || unsafe { libc::dup2(ours, fd) } == fd);
-                if ours != fd {
-                    close_behind(ours);
-                }
+                let mut theirs = pair_at(fd);
                 if owned {
                     looped.opened(fd, false).unwrap();
                 }
@@ -170,9 +163,7 @@ fn bytes_received_ahead_go_with_their_connection(looped: Looped) {
         assert_eq!(looped.join(next), Ok(8));
         settle(looped);
         net::close(looped, fd).unwrap();
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let ours = ours.into_raw_fd();
-        assert_eq!(ours, fd, "the lowest free number");
+        let mut theirs = pair_at(fd);
         looped.opened(fd, false).unwrap();
         theirs.write_all(b"new").unwrap();
         assert_eq!(read_exactly(looped, fd, 3), b"new");
@@ -314,9 +305,13 @@ fn the_sweep_finds_what_others_closed(looped: Looped) {
 fn the_sweep_finds_all_of_them(looped: Looped) {
     in_fiber(looped, move || {
         let pipes: Vec<(Fd, Fd)> = (0..300).map(|_| pipe()).collect();
-        let waiters: Vec<FiberId> = pipes.iter().map(|&(read, _)| reader(looped, read)).collect();
+        let mut waiters: Vec<FiberId> = pipes.iter().map(|&(read, _)| reader(looped, read)).collect();
         settle(looped);
-        pipes.iter().for_each(|&(read, _)| close_behind(read));
+        // More stay open than one sweep looks at.
+        let (kept, closed) = pipes.split_at(150);
+        closed.iter().for_each(|&(read, _)| close_behind(read));
+        all_told(looped, waiters.split_off(150), BAD);
+        kept.iter().for_each(|&(read, _)| close(looped, &[read]));
         all_told(looped, waiters, BAD);
         pipes.iter().for_each(|&(_, write)| close_behind(write));
     });
@@ -327,14 +322,11 @@ fn the_sweep_finds_a_number_that_was_reused(looped: Looped) {
     in_fiber(looped, move || {
         let waiter = reader(looped, fd);
         settle(looped);
-        let (other, mut new) = UnixStream::pair().unwrap();
-        // SAFETY: both numbers are ours.
-        assert_eq!(unsafe { libc::dup2(other.into_raw_fd(), fd) }, fd);
+        let mut new = pair_at(fd);
         assert_eq!(looped.join(waiter), Ok(BAD));
         new.write_all(b"new").unwrap();
         assert_eq!(read_exactly(looped, fd, 3), b"new");
         net::close(looped, fd).unwrap();
-        close_behind(fd + 2);
         drop((theirs, new));
     });
 }
@@ -344,9 +336,7 @@ fn a_new_connection_meets_nothing_of_an_old_number(looped: Looped) {
     in_fiber(looped, move || {
         let waiter = reader(looped, fd);
         settle(looped);
-        close_behind(fd);
-        let (ours, mut new) = UnixStream::pair().unwrap();
-        assert_eq!(ours.into_raw_fd(), fd);
+        let mut new = pair_at(fd);
         looped.opened(fd, false).unwrap();
         new.write_all(b"new").unwrap();
         assert_eq!(read_exactly(looped, fd, 3), b"new");
@@ -359,15 +349,12 @@ fn a_new_connection_meets_nothing_of_an_old_number(looped: Looped) {
 fn a_server_that_others_closed_ends(looped: Looped) {
     let (fd, _) = listen();
     looped.register(fd, Start::Lazy, |_| ()).unwrap();
-    let stranger = in_fiber(looped, move || {
+    in_fiber(looped, move || {
         settle(looped);
-        close_behind(fd);
-        let stranger = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(std::os::fd::AsRawFd::as_raw_fd(&stranger), fd);
-        stranger
+        renumber(std::fs::File::open("/dev/null").unwrap(), fd);
     });
     // The loop came to its end, and the server's number belongs to somebody else by now.
-    assert!(stranger.metadata().is_ok());
+    close_behind(fd);
 }
 
 fn a_new_server_on_an_old_number(looped: Looped) {
@@ -375,9 +362,9 @@ fn a_new_server_on_an_old_number(looped: Looped) {
     in_fiber(looped, move || {
         let waiter = reader(looped, fd);
         settle(looped);
-        close_behind(fd);
         let (listener, address) = listen();
-        assert_eq!(listener, fd);
+        // SAFETY: the number is ours.
+        renumber(unsafe { OwnedFd::from_raw_fd(listener) }, fd);
         looped.register(fd, Start::Eager, move |fd| say(looped, fd, b"hello")).unwrap();
         assert_eq!(looped.join(waiter), Ok(BAD));
         for _ in 0..3 {

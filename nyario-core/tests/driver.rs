@@ -8,7 +8,6 @@ use nyario_core::sys::{Fd, Kernel, Linux};
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
@@ -387,11 +386,7 @@ fn a_number_begins_anew_with_operations_in_flight(config: &Config) {
             // Received for a reader that never comes for it.
             old.write_all(&[99; 40]).unwrap();
         }
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let ours = ours.into_raw_fd();
-        // SAFETY: both numbers are ours.
-        assert_eq!(unsafe { libc::dup3(ours, fd, libc::O_CLOEXEC) }, fd);
-        close_behind(ours);
+        let mut theirs = pair_at(fd);
         driver.own(fd, false).unwrap();
         let told = completion(&mut driver);
         assert!(told.result == -libc::EBADF || (told.result == 8 && buf == [99; 8]), "{told:?}");
@@ -423,8 +418,7 @@ fn an_event_of_an_older_life_is_not_told(config: &Config) {
         ends.push(completion(&mut driver));
     }
     assert!(ends.iter().any(|end| end.waiter == 8 && [-libc::EBADF, 6].contains(&end.result)), "{ends:?}");
-    let (ours, _theirs) = UnixStream::pair().unwrap();
-    assert_eq!(ours.into_raw_fd(), fd, "the lowest free number");
+    let _theirs = pair_at(fd);
     let poll = pending(submit(&mut driver, Op::Poll { fd, events: libc::POLLIN as u32 }, 16, 0));
     driver.turn(Some(1_000_000));
     assert_eq!(driver.next(), None);

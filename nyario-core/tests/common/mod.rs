@@ -270,6 +270,23 @@ pub fn pair() -> (Fd, UnixStream) {
     (ours.into_raw_fd(), theirs)
 }
 
+/// Gives a file another number, which may be taken: what was there is closed, as others close.
+pub fn renumber(file: impl IntoRawFd, fd: Fd) {
+    let from = file.into_raw_fd();
+    if from != fd {
+        // SAFETY: a call without memory.
+        assert_eq!(unsafe { libc::dup3(from, fd, libc::O_CLOEXEC) }, fd);
+        close_behind(from);
+    }
+}
+
+/// Like [`pair`], with a certain number for the loop's end.
+pub fn pair_at(fd: Fd) -> UnixStream {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    renumber(ours, fd);
+    theirs
+}
+
 /// Like [`pair`], over TCP.
 pub fn tcp_pair() -> (Fd, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
