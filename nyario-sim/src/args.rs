@@ -44,7 +44,7 @@ impl Args {
                 "--ops" => args.operations = Some(number(value()?)?),
                 "--kernel" => args.kernel = Some(number(value()?)?),
                 "--backend" => args.backend = Some(backend(&value()?)?),
-                "--without" => args.without = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
+                "--without" => args.without = Cut::read(&value()?)?,
                 "--worker" => args.worker = true,
                 "--journal" => args.journal = true,
                 other => return Err(format!("'{other}' is not understood")),
@@ -63,8 +63,7 @@ impl Args {
         };
         option("--ops", self.operations.map(|it| it.to_string()));
         option("--kernel", self.kernel.map(|it| it.to_string()));
-        let cuts: Vec<String> = self.without.iter().map(Cut::to_string).collect();
-        option("--without", (!cuts.is_empty()).then(|| cuts.join(",")));
+        option("--without", (!self.without.is_empty()).then(|| Cut::write(&self.without)));
         words
     }
 

@@ -2,6 +2,7 @@
 
 use crate::args::Args;
 use nyario_core::driver::BackendKind;
+use nyario_sim::program::Cut;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -82,8 +83,16 @@ pub fn shrink(args: &Args, backend: BackendKind) -> Args {
         let kernels = [best.kernel, Some(1), Some(2), Some(3), Some(4)];
         kernels.into_iter().map(|kernel| Args { kernel, ..smaller.clone() }).find(|args| same(args))
     };
-    let mut left: Vec<_> = args.plan(backend).cuts();
-    left.retain(|cut| !best.without.contains(cut));
+    // Whole fibers and the like first: they take most of the rest with them.
+    let (steps, coarse): (Vec<Cut>, Vec<Cut>) =
+        args.plan(backend).cuts().into_iter().partition(|cut| matches!(cut, Cut::Step(..)));
+    for cut in coarse {
+        if begun.elapsed() < TIME {
+            best = attempt(&best, &[cut]).unwrap_or(best);
+        }
+    }
+    let mut left = steps;
+    left.retain(|cut| !matches!(cut, Cut::Step(fiber, _) if best.without.contains(&Cut::Fiber(*fiber))));
     let mut size = left.len().div_ceil(2).max(1);
     loop {
         let mut at = 0;

@@ -2,7 +2,9 @@
 
 use crate::args::Args;
 use nyario_core::driver::BackendKind;
-use nyario_sim::program::{Plan, journal, run};
+use nyario_sim::model::Journal;
+use nyario_sim::program::{Plan, run};
+use std::cell::RefCell;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -12,6 +14,11 @@ pub const FAILED: i32 = 3;
 
 /// The seed that is being run, for whoever tells of a failure.
 static SEED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// What happened in the run under way, if that is kept.
+    static JOURNAL: RefCell<Journal> = RefCell::default();
+}
 
 /// How much of a journal is told.
 const LINES: usize = 400;
@@ -27,7 +34,11 @@ pub fn work(args: &Args, backend: BackendKind) {
         if args.journal {
             println!("{plan:#?}");
         }
-        let tally = run(plan, args.journal);
+        let tally = run(plan, |model| {
+            if args.journal {
+                JOURNAL.set(model.keep_journal());
+            }
+        });
         (seed, plans) = (seed + 1, plans + 1);
         (operations, calls) = (operations + tally.operations, calls + tally.calls);
         if args.operations.is_none_or(|wanted| operations >= wanted) {
@@ -53,7 +64,8 @@ fn hush() {
 
 fn tell_of_failures() {
     std::panic::set_hook(Box::new(|info| {
-        let journal = journal();
+        let journal = JOURNAL.take();
+        let journal = journal.borrow();
         for line in &journal[journal.len().saturating_sub(LINES)..] {
             println!("{line}");
         }

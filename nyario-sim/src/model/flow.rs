@@ -34,6 +34,8 @@ pub(crate) struct Flow {
     pub(crate) deaf: bool,
     /// The writer found no room and is to be told when there is some (`SOCK_NOSPACE`).
     pub(crate) starved: bool,
+    /// How much of a pipe's first page has been read: the page is free when all of it has.
+    pub(crate) page: usize,
     /// Bytes were thrown away: it broke, or its reader left.
     pub(crate) cut: bool,
     pub(crate) reader: Option<FileId>,
@@ -51,13 +53,23 @@ impl Flow {
             deaf: false,
             starved: false,
             cut: false,
+            page: 0,
             reader: None,
             writer: None,
         }
     }
 
     pub(crate) fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.bytes.len())
+        self.capacity.saturating_sub(self.bytes.len() + self.page)
+    }
+
+    /// The reader has taken the first `count` bytes.
+    pub(crate) fn took(&mut self, count: usize) {
+        self.bytes.drain(..count);
+        self.arrived -= count;
+        if self.wire == Wire::Pipe {
+            self.page = if self.bytes.is_empty() { 0 } else { (self.page + count) % PIPE_ATOMIC };
+        }
     }
 
     /// Whether a poll reports room. Less than that may still take a write.

@@ -29,6 +29,7 @@ use std::cell::{RefCell, RefMut};
 use std::ffi::c_void;
 use std::rc::Rc;
 use transfer::Lent;
+pub use world::Journal;
 use world::{Event, World};
 
 /// A model kernel. Clones are the same kernel.
@@ -251,18 +252,13 @@ impl Model {
     }
 
     /// Begins to keep a journal.
-    pub fn keep_journal(&self) {
-        self.world().journal = Some(Vec::new());
+    pub fn keep_journal(&self) -> Journal {
+        self.world().journal.get_or_insert_default().clone()
     }
 
     /// Writes into the journal, if one is kept.
     pub fn note(&self, line: impl FnOnce() -> String) {
         self.world().note(line);
-    }
-
-    /// The journal so far.
-    pub fn journal(&self) -> Vec<String> {
-        self.0.try_borrow().ok().and_then(|world| world.journal.clone()).unwrap_or_default()
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Socket {
     pub(crate) error: i32,
     pub(crate) name: Option<Name>,
     pub(crate) shut_write: bool,
+    /// It asked for its connection and has not asked again: whoever does is told first that it succeeded.
+    asked: bool,
 }
 
 pub(crate) enum State {
@@ -45,7 +47,7 @@ const CONNECT_RETRY: u64 = 1_000_000_000;
 
 impl Socket {
     fn new(wire: Wire) -> Socket {
-        Socket { wire, state: State::Fresh, error: 0, name: None, shut_write: false }
+        Socket { wire, state: State::Fresh, error: 0, name: None, shut_write: false, asked: false }
     }
 }
 
@@ -168,7 +170,7 @@ impl World {
                 }
             }
             State::Connecting => return -libc::EALREADY,
-            State::Connected { .. } => return -libc::EISCONN,
+            State::Connected { .. } => return if std::mem::take(&mut socket.asked) { 0 } else { -libc::EISCONN },
             State::Listening { .. } => return -libc::EINVAL,
         }
         let listener = self.names.get(&name).copied();
@@ -181,6 +183,7 @@ impl World {
         }
         let socket = self.socket_of(file).expect("checked above");
         socket.state = State::Connecting;
+        socket.asked = true;
         socket.name = Some(name);
         let delay = self.delay();
         self.schedule(delay, Event::Connect(file, 0));
@@ -300,6 +303,12 @@ impl World {
         let fd = self.describe(file);
         self.let_go(file);
         fd
+    }
+
+    /// Whether connections wait in a listener's queue.
+    pub(crate) fn has_queued(&mut self, listener: FileId) -> bool {
+        let state = self.socket_of(listener).map(|socket| &socket.state);
+        matches!(state, Some(State::Listening { queue, .. }) if !queue.is_empty())
     }
 
     /// `SO_ERROR`, which is told once.

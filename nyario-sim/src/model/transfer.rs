@@ -106,8 +106,7 @@ impl World {
         if peek {
             return count as i32;
         }
-        flow.bytes.drain(..count);
-        flow.arrived -= count;
+        flow.took(count);
         let room = flow.is_writable()
             && match flow.wire {
                 Wire::Inet => flow.starved,

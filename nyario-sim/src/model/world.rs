@@ -7,8 +7,12 @@ use super::memory::Memory;
 use super::socket::Name;
 use crate::random::Random;
 use nyario_core::sys::Fd;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
+
+/// What happened, line by line. It outlives a failure in the midst of the world.
+pub type Journal = Rc<RefCell<Vec<String>>>;
 
 /// All poll bits at once: the key of a wake-up that names none.
 pub(crate) const ANY: u32 = u32::MAX;
@@ -68,7 +72,7 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     /// System calls so far.
     pub(crate) calls: u64,
-    pub(crate) journal: Option<Vec<String>>,
+    pub(crate) journal: Option<Journal>,
     /// Asked when a wait finds nothing that is yet to happen.
     pub(crate) idle: Option<Rc<dyn Fn(bool)>>,
     /// Rings that were registered with their task, by index.
@@ -113,8 +117,8 @@ impl World {
     /// Writes a line into the journal, if one is kept.
     #[inline]
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
-        if let Some(journal) = &mut self.journal {
-            journal.push(format!("{:>12}  {}", self.now - EPOCH, line()));
+        if let Some(journal) = &self.journal {
+            journal.borrow_mut().push(format!("{:>12}  {}", self.now - EPOCH, line()));
         }
     }
 

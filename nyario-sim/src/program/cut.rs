@@ -2,14 +2,13 @@
 
 use super::plan::{Plan, Step};
 use std::fmt;
-use std::str::FromStr;
 
 /// Something that is left out of a plan. Places are those of the whole plan.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Cut {
     /// All that a fiber does: `f3`.
     Fiber(usize),
-    /// One thing that a fiber does: `s3.14`.
+    /// One thing that a fiber does: `s3.14`, or several in a row: `s3.14-20`.
     Step(usize, usize),
     /// A visitor: `p2`.
     Peer(usize),
@@ -96,23 +95,57 @@ impl fmt::Display for Cut {
     }
 }
 
-impl FromStr for Cut {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Cut, String> {
-        let wrong = || format!("'{text}' names no part of a plan");
-        let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
-        match text.split_at_checked(1).ok_or_else(wrong)? {
-            ("e", "") => Ok(Cut::Stop),
-            ("f", rest) => Ok(Cut::Fiber(number(rest)?)),
-            ("p", rest) => Ok(Cut::Peer(number(rest)?)),
-            ("x", rest) => number(rest).map(Cut::Fault),
-            ("s", rest) => {
-                let (fiber, at) = rest.split_once('.').ok_or_else(wrong)?;
-                Ok(Cut::Step(number(fiber)?, number(at)?))
+impl Cut {
+    /// Cuts as a command line carries them. What a fiber does is not told of when all of the fiber is left out.
+    pub fn write(cuts: &[Cut]) -> String {
+        let told = |cut: &Cut| !matches!(cut, Cut::Step(fiber, _) if cuts.contains(&Cut::Fiber(*fiber)));
+        let mut cuts: Vec<Cut> = cuts.iter().copied().filter(told).collect();
+        cuts.sort();
+        cuts.dedup();
+        let mut words: Vec<String> = Vec::new();
+        let mut at = 0;
+        while at < cuts.len() {
+            let mut word = cuts[at].to_string();
+            let first = at;
+            if let Cut::Step(fiber, from) = cuts[at] {
+                while cuts.get(at + 1) == Some(&Cut::Step(fiber, from + at + 1 - first)) {
+                    at += 1;
+                }
+                if at > first {
+                    word += &format!("-{}", from + at - first);
+                }
             }
-            _ => Err(wrong()),
+            words.push(word);
+            at += 1;
         }
+        words.join(",")
+    }
+
+    /// The cuts that [`write`](Cut::write) wrote.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is wrong with it.
+    pub fn read(text: &str) -> Result<Vec<Cut>, String> {
+        let mut cuts = Vec::new();
+        for word in text.split(',') {
+            let wrong = || format!("'{word}' names no part of a plan");
+            let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
+            match word.split_at_checked(1).ok_or_else(wrong)? {
+                ("e", "") => cuts.push(Cut::Stop),
+                ("f", rest) => cuts.push(Cut::Fiber(number(rest)?)),
+                ("p", rest) => cuts.push(Cut::Peer(number(rest)?)),
+                ("x", rest) => cuts.push(Cut::Fault(number(rest)?)),
+                ("s", rest) => {
+                    let (fiber, steps) = rest.split_once('.').ok_or_else(wrong)?;
+                    let (from, to) = steps.split_once('-').unwrap_or((steps, steps));
+                    let fiber = number(fiber)?;
+                    cuts.extend((number(from)?..=number(to)?).map(|step| Cut::Step(fiber, step)));
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(cuts)
     }
 }
 
@@ -124,8 +157,10 @@ mod tests {
     #[test]
     fn cuts_can_be_written_down_and_leave_nothing() {
         let plan = Plan::new(3, BackendKind::Epoll);
-        let cuts = plan.cuts();
-        assert!(cuts.iter().all(|cut| cut.to_string().parse() == Ok(*cut)));
+        let mut cuts = plan.cuts();
+        cuts.sort();
+        let steps: Vec<Cut> = cuts.iter().copied().filter(|cut| !matches!(cut, Cut::Fiber(_))).collect();
+        assert_eq!(Cut::read(&Cut::write(&steps)), Ok(steps));
         let rest = plan.without(&cuts);
         assert_eq!(rest.steps(), 0);
         assert_eq!(rest.character.faults, Default::default());

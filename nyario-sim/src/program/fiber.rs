@@ -100,10 +100,15 @@ impl Actor {
             }
             Step::Poll(end, events) => {
                 let Some(fd) = self.usable(end) else { return };
+                let life = rig.end(end).life;
                 let result = self.perform(What::Poll(fd, events), Some(end), None, Op::Poll { fd, events });
                 self.allow(result, &[]);
                 let told = result as u32 & !(events | (libc::POLLERR | libc::POLLHUP) as u32);
                 assert!(result < 0 || (result > 0 && told == 0), "a poll for {events:#x} says {result:#x}");
+                // A hang-up does not pass, so if it was there, it is.
+                let hangup = result.max(0) as u32 & (libc::POLLHUP | libc::POLLRDHUP) as u32;
+                let holds = hangup & !rig.model.holds(fd) == 0;
+                assert!(holds || rig.end(end).life != life, "descriptor {fd} is told to have hung up");
             }
             Step::Close(end) => {
                 let Some(fd) = self.usable(end) else { return };

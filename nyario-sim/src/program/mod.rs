@@ -10,4 +10,4 @@ mod streams;
 
 pub use cut::Cut;
 pub use plan::{How, Leave, Link, PairPlan, PeerPlan, Plan, Step};
-pub use run::{Tally, journal, run};
+pub use run::{Tally, run};

@@ -9,7 +9,7 @@ use nyario_core::fiber::Loop;
 use nyario_core::net;
 use nyario_core::runtime::Start;
 use nyario_core::sys::Fd;
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// What a run came to.
@@ -21,30 +21,17 @@ pub struct Tally {
     pub calls: u64,
 }
 
-thread_local! {
-    /// The kernel of the run under way, for whoever tells of its failure.
-    static MODEL: RefCell<Option<Model>> = const { RefCell::new(None) };
-}
-
-/// The journal of the run under way, if it keeps one.
-pub fn journal() -> Vec<String> {
-    MODEL.with_borrow(|model| model.as_ref().map(Model::journal)).unwrap_or_default()
-}
-
-/// Runs a plan.
+/// Runs a plan. `watch` is shown the kernel before anything happens.
 ///
 /// # Panics
 ///
 /// When the oracle finds something amiss.
-pub fn run(plan: Plan, keep_journal: bool) -> Tally {
+pub fn run(plan: Plan, watch: impl FnOnce(&Model)) -> Tally {
     let faults = plan.character.faults;
     // The scene is set in peace.
     let peaceful = Character { faults: Faults::default(), ..plan.character };
     let model = Model::new(plan.kernel_seed, peaceful);
-    if keep_journal {
-        model.keep_journal();
-    }
-    MODEL.set(Some(model.clone()));
+    watch(&model);
     let looped = Box::into_raw(Box::new(Loop::new(model.clone(), &plan.config).expect("a loop in peace")));
     // SAFETY: it is a box, freed below; what runs on it has ended by then.
     let shared: &'static Loop<Model> = unsafe { &*looped };
@@ -83,9 +70,7 @@ pub fn run(plan: Plan, keep_journal: bool) -> Tally {
     drop(unsafe { Box::from_raw(looped) });
     model.forget_future();
     rig.settle();
-    let tally = Tally { operations: rig.operations.get(), calls: model.calls() };
-    MODEL.take();
-    tally
+    Tally { operations: rig.operations.get(), calls: model.calls() }
 }
 
 fn listen(model: &Model) -> (Fd, u16) {

@@ -309,7 +309,11 @@ impl World {
         if result == -libc::EAGAIN {
             return Attempt::Wait(events);
         }
-        let more = sqe.opcode == abi::OP_RECV && result > 0 && self.has_more(file);
+        let more = match sqe.opcode {
+            abi::OP_RECV => result > 0 && self.has_more(file),
+            abi::OP_ACCEPT => result >= 0 && self.has_queued(file),
+            _ => false,
+        };
         Attempt::Done(result, if more { abi::CQE_F_SOCK_NONEMPTY } else { 0 })
     }
 

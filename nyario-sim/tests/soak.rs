@@ -1,0 +1,32 @@
+//! A bounded number of operations over each backend, and the seeds that once found something.
+
+use std::io::Write;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn simulate(words: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_nyario-sim")).args(words).output().expect("the simulation runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    // Past the test harness, which would swallow it: the seeds are to be known.
+    std::io::stderr().write_all(said.as_bytes()).expect("standard error is open");
+    assert!(output.status.success(), "nyario-sim {} fails:\n{said}", words.join(" "));
+}
+
+/// How many operations, for a machine of the usual kind and about ten seconds.
+const OPERATIONS: &str = if cfg!(debug_assertions) { "300000" } else { "5000000" };
+
+/// Seeds that nobody has run before, so that each run of the tests adds to what is known.
+fn fresh() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    (now.as_nanos() as u64 >> 8).to_string()
+}
+
+#[test]
+fn uring() {
+    simulate(&["--backend", "uring", "--seed", &fresh(), "--ops", OPERATIONS]);
+}
+
+#[test]
+fn epoll() {
+    simulate(&["--backend", "epoll", "--seed", &fresh(), "--ops", OPERATIONS]);
+}
