@@ -586,6 +586,12 @@ impl<K: Kernel> Drop for Driver<K> {
             self.absorb();
         }
         debug_assert_eq!(self.ledger.slab.in_flight().count(), 0);
+        if let Backend::Uring(uring) = &mut self.backend {
+            // What was received until the last moment: with it gone, every buffer is accounted for.
+            for fd in 0..self.ledger.fds.len() as Fd {
+                uring.release(&mut self.ledger, fd);
+            }
+        }
         // Connections that nobody will take any more.
         for connection in self.early.drain(..).filter(|completion| completion.more) {
             self.ledger.kernel.close(connection.result);
