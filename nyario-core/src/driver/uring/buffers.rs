@@ -77,6 +77,7 @@ impl Buffers {
 
     /// Gives the memory back; the kernel must have let go of the ring.
     pub(super) fn free<K: Kernel>(&mut self, kernel: &K, ring: Fd) {
+        debug_assert_eq!(usize::from(self.offered) + self.spare.len(), self.held.len(), "every buffer comes back");
         let mut reg = BufReg { group: GROUP, ..BufReg::default() };
         // SAFETY: nothing is in flight any more, so no receive can pick a buffer after this.
         unsafe {
