@@ -1,13 +1,13 @@
 //! `Nyario.*`.
 
-use crate::looped::{self, Job, Looped, Me, QFALSE, QNIL, READ_MAX, Slot};
-use crate::{descriptor, fiber, raise, task, wait};
+use crate::looped::{self, Job, Looped, QFALSE, QNIL, READ_MAX, Waited};
+use crate::{blocking, descriptor, fiber, raise, task, wait};
 use magnus::rb_sys::{AsRawValue, protect};
 use magnus::{Error, RModule, Ruby, Value, function, prelude::*, scan_args};
-use nyario_core::driver::{Op, OpId, Submitted};
+use nyario_core::driver::{Op, OpId};
 use nyario_core::runtime::Start;
 use nyario_core::sys::{Errno, Fd, Kernel, Linux, check};
-use rb_sys::{VALUE, rb_protect, rb_thread_check_ints};
+use rb_sys::{VALUE, rb_jump_tag, rb_protect, rb_thread_check_ints};
 use std::ffi::{CStr, c_char, c_int, c_long};
 
 /// How often a fiber may begin to wait again while the loop ends, before it is left alone.
@@ -40,13 +40,13 @@ pub(crate) unsafe fn arguments<'a>(argc: c_int, argv: *const VALUE) -> &'a [VALU
     unsafe { std::slice::from_raw_parts(argv, argc as usize) }
 }
 
-/// Reads once from a descriptor: a String of at least one byte, or nil at the end.
+/// Reads once from a descriptor, which is `source`'s: a String of at least one byte, or nil at the end.
 ///
 /// # Safety
 ///
 /// Called from Ruby, with the GVL held.
 #[inline]
-pub(crate) unsafe fn read_from(fd: Fd, arguments: &[VALUE]) -> VALUE {
+pub(crate) unsafe fn read_from(source: VALUE, fd: Fd, arguments: &[VALUE]) -> VALUE {
     // SAFETY: as above; no borrow of the loop lives across the park or a call that makes a String.
     unsafe {
         let max = match arguments {
@@ -58,8 +58,11 @@ pub(crate) unsafe fn read_from(fd: Fd, arguments: &[VALUE]) -> VALUE {
             },
             _ => raise::argument("one length at most"),
         };
-        let looped = looped_or_raise();
-        loop {
+        let looped = looped::running();
+        if looped.is_null() {
+            return blocking::read(source, fd, max);
+        }
+        for _ in 0..2 {
             let held = (*looped).runtime.driver().peek(fd);
             if !held.is_empty() {
                 let (ptr, count) = (held.as_ptr(), held.len().min(max));
@@ -72,59 +75,59 @@ pub(crate) unsafe fn read_from(fd: Fd, arguments: &[VALUE]) -> VALUE {
             match count {
                 0 => return QNIL,
                 again if again == -libc::EAGAIN => {}
-                error if error < 0 => raise::system_call(error),
+                error if error < 0 => descriptor::fail(source, error),
                 count => return rb_sys::rb_str_new(scratch.cast::<c_char>(), count.into()),
             }
-            let result = match looped::me(looped) {
-                Me::Ours(slot) => wait_at_hand(looped, slot, fd),
-                Me::Guest(slot) => {
-                    let result = wait_at_hand(looped, slot, fd);
-                    (*looped).leave(slot);
-                    result
-                }
-                Me::Nobody => {
-                    rb_sys::rb_thread_wait_fd(fd);
-                    continue;
-                }
-            };
-            if result < 0 {
-                raise::system_call(result);
+            match looped::perform(looped, Op::AtHand { fd }, 0, |_| {}) {
+                Some(error) if error < 0 => descriptor::fail(source, error),
+                Some(_) => {}
+                None => refuse_to_wait(),
             }
         }
+        read_directly(looped, source, fd, max)
     }
 }
 
-#[inline]
-unsafe fn wait_at_hand(looped: *mut Looped, slot: Slot, fd: Fd) -> i32 {
-    // SAFETY: the caller runs on that fiber; the operation borrows nothing.
+/// Reads into a String of the call's own: what is no socket may be at hand and yet not be read without waiting (a file
+/// whose bytes lie on the disk), and of a socket another fiber may have taken what was at hand.
+#[cold]
+unsafe fn read_directly(looped: *mut Looped, source: VALUE, fd: Fd, max: usize) -> VALUE {
+    // SAFETY: called with the GVL held; the String lies on this stack, and nobody else knows it.
     unsafe {
-        match (*looped).submit(slot, Op::AtHand { fd }, 0) {
-            Submitted::Done(result) => result,
-            Submitted::Pending(_) => looped::park(looped, slot),
+        let text = rb_sys::rb_str_buf_new(max as c_long);
+        let op = Op::Read { fd, buf: rb_sys::RSTRING_PTR(text).cast_mut().cast(), len: max };
+        match looped::perform(looped, op, 0, |_| {}) {
+            Some(count) => blocking::finish_read(source, text, count),
+            None => refuse_to_wait(),
         }
     }
 }
 
-/// Writes every string, whole, and returns how many bytes that was.
+/// A signal handler that runs on the loop's own fiber would wait for the loop, and the loop for it.
+unsafe fn refuse_to_wait() -> ! {
+    // SAFETY: called with the GVL held.
+    unsafe { raise::runtime("the loop's own fiber cannot wait") }
+}
+
+/// Writes every string, whole, to a descriptor, which is `target`'s, and returns how many bytes that was.
 ///
 /// # Safety
 ///
 /// Called from Ruby, with the GVL held.
 #[inline]
-pub(crate) unsafe fn write_to(fd: Fd, strings: &[VALUE]) -> VALUE {
+pub(crate) unsafe fn write_to(target: VALUE, fd: Fd, strings: &[VALUE]) -> VALUE {
     // SAFETY: as above.
     unsafe {
-        let looped = looped_or_raise();
         let mut total = 0;
         for &string in strings {
-            total += write_string(looped, fd, string);
+            total += write_string(target, fd, string);
         }
         rb_sys::LONG2NUM(total as c_long)
     }
 }
 
 #[inline]
-unsafe fn write_string(looped: *mut Looped, fd: Fd, string: VALUE) -> usize {
+unsafe fn write_string(target: VALUE, fd: Fd, string: VALUE) -> usize {
     // SAFETY: the string lies on this fiber's stack, so it stays where it is; its bytes are borrowed for the call.
     unsafe {
         let string = if rb_sys::RB_TYPE_P(string, rb_sys::ruby_value_type::RUBY_T_STRING) {
@@ -133,89 +136,95 @@ unsafe fn write_string(looped: *mut Looped, fd: Fd, string: VALUE) -> usize {
             rb_sys::rb_obj_as_string(string)
         };
         let len = rb_sys::RSTRING_LEN(string) as usize;
-        let bytes = std::slice::from_raw_parts(rb_sys::RSTRING_PTR(string).cast::<u8>(), len);
-        let count = (*looped).runtime.driver().try_write(fd, bytes);
-        if count as usize != len || count < 0 {
-            write_rest(looped, fd, string, count);
+        let looped = looped::running();
+        let mut count = -libc::EAGAIN;
+        if !looped.is_null() {
+            let bytes = std::slice::from_raw_parts(rb_sys::RSTRING_PTR(string).cast::<u8>(), len);
+            count = (*looped).runtime.driver().try_write(fd, bytes);
+        }
+        if count < 0 || count as usize != len {
+            write_rest(looped, target, fd, string, count);
         }
         std::hint::black_box(string);
         len
     }
 }
 
-/// Goes on with a write that could not be made at once.
+/// Goes on with a write that could not be made at once. The kernel may read the bytes until the write has ended,
+/// whatever is raised in the fiber meanwhile: an exception cancels it, waits for the end, and goes on its way then.
 #[cold]
-unsafe fn write_rest(looped: *mut Looped, fd: Fd, string: VALUE, first: i32) {
-    // SAFETY: as in `write_string`; across the wait the string is locked, so that its bytes stay where the kernel
-    // reads them.
+unsafe fn write_rest(looped: *mut Looped, target: VALUE, fd: Fd, string: VALUE, first: i32) {
+    // SAFETY: as in `write_string`; across the waits the bytes are held, so that they stay what and where they are.
     unsafe {
-        let mut written = 0;
-        let mut result = first;
+        let held = Held::new(string);
+        let len = rb_sys::RSTRING_LEN(held.string) as usize;
+        let (mut written, mut result, mut tag) = (0, first, 0);
         loop {
             match result {
                 again if again == -libc::EAGAIN => {}
-                error if error < 0 => raise::system_call(error),
+                error if error < 0 => break,
                 count => written += count as usize,
             }
-            let len = rb_sys::RSTRING_LEN(string) as usize;
-            if written >= len {
-                return;
+            if written >= len || tag != 0 {
+                break;
             }
-            result = match looped::me(looped) {
-                Me::Ours(slot) => write_locked(looped, slot, fd, string, written),
-                Me::Guest(slot) => {
-                    let result = write_locked(looped, slot, fd, string, written);
-                    (*looped).leave(slot);
-                    result
-                }
-                Me::Nobody => {
-                    rb_sys::rb_thread_fd_writable(fd);
-                    let rest = rb_sys::RSTRING_PTR(string).cast::<u8>().add(written);
-                    let rest = std::slice::from_raw_parts(rest, len - written);
-                    (*looped).runtime.driver().try_write(fd, rest)
-                }
+            let buf = rb_sys::RSTRING_PTR(held.string).cast::<u8>().add(written);
+            let op = Op::Write { fd, buf, len: len - written };
+            let waited =
+                if looped.is_null() { Some(blocking::wait(op, fd)) } else { looped::carry_out(looped, op, 0, |_| {}) };
+            let Some(waited) = waited else {
+                held.release();
+                refuse_to_wait();
             };
+            Waited { result, tag } = waited;
+        }
+        held.release();
+        if tag != 0 {
+            rb_jump_tag(tag);
+        }
+        if result < 0 {
+            descriptor::fail(target, result);
         }
     }
 }
 
-/// One write that waits. The kernel may read the bytes until it completes, whatever is raised in the fiber meanwhile:
-/// an exception cancels it, waits for the end, and goes on its way then.
-unsafe fn write_locked(looped: *mut Looped, slot: Slot, fd: Fd, string: VALUE, from: usize) -> i32 {
-    unsafe extern "C" fn wait(slot: VALUE) -> VALUE {
-        // SAFETY: called below, on that fiber.
-        unsafe { looped::park(looped::current(), slot as Slot) };
-        QNIL
-    }
-    // SAFETY: the string is locked until the operation has completed.
-    unsafe {
-        rb_sys::rb_str_locktmp(string);
-        let buf = rb_sys::RSTRING_PTR(string).cast::<u8>().add(from);
-        let len = rb_sys::RSTRING_LEN(string) as usize - from;
-        let result = match (*looped).submit(slot, Op::Write { fd, buf, len }, 0) {
-            Submitted::Done(result) => result,
-            Submitted::Pending(op) => {
-                let (mut state, mut error) = (0, QNIL);
-                rb_protect(Some(wait), slot as VALUE, &mut state);
-                let mut tag = state;
-                while (&(*looped).waiters)[slot as usize].op != OpId::NONE {
-                    error = if state != 0 { rb_sys::rb_errinfo() } else { error };
-                    (*looped).runtime.cancel(op);
-                    rb_protect(Some(wait), slot as VALUE, &mut state);
-                    tag = if state != 0 { state } else { tag };
-                }
-                if tag != 0 {
-                    rb_sys::rb_str_unlocktmp(string);
-                    if error != QNIL {
-                        rb_sys::rb_set_errinfo(error);
-                    }
-                    rb_sys::rb_jump_tag(tag);
-                }
-                (&(*looped).waiters)[slot as usize].result
+/// A string whose bytes nobody can change, on the holder's stack.
+struct Held {
+    string: VALUE,
+    locked: bool,
+}
+
+impl Held {
+    /// Locks the string: whoever tries to modify it is told so. One that is being written already, by another fiber or
+    /// thread, is locked by that one; a copy (which shares the bytes unless they are few) stands in for it.
+    unsafe fn new(string: VALUE) -> Held {
+        unsafe extern "C" fn lock(string: VALUE) -> VALUE {
+            // SAFETY: called below, with the GVL held.
+            unsafe { rb_sys::rb_str_locktmp(string) }
+        }
+        // SAFETY: called with the GVL held; it is a String.
+        unsafe {
+            if rb_sys::rb_obj_frozen_p(string) == looped::QTRUE {
+                return Held { string, locked: false };
             }
-        };
-        rb_sys::rb_str_unlocktmp(string);
-        result
+            let mut state = 0;
+            rb_protect(Some(lock), string, &mut state);
+            if state == 0 {
+                return Held { string, locked: true };
+            }
+            rb_sys::rb_set_errinfo(QNIL);
+            Held { string: rb_sys::rb_str_new_frozen(string), locked: false }
+        }
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: as above. Unlocking what is locked raises nothing.
+        unsafe {
+            if self.locked {
+                rb_sys::rb_str_unlocktmp(self.string);
+            }
+        }
+        std::hint::black_box(self.string);
     }
 }
 
@@ -223,37 +232,13 @@ unsafe fn write_locked(looped: *mut Looped, slot: Slot, fd: Fd, string: VALUE, f
 ///
 /// # Safety
 ///
-/// Called from Ruby, with the GVL held.
-pub(crate) unsafe fn close(fd: Fd) {
+/// Called from Ruby, with the GVL held; the descriptor is a connection of the thread's loop, which runs.
+pub(crate) unsafe fn close(looped: *mut Looped, fd: Fd) {
     // SAFETY: as above; a close borrows nothing.
     unsafe {
-        let looped = looped_or_raise();
-        let result = match looped::me(looped) {
-            Me::Ours(slot) | Me::Guest(slot) => match (*looped).submit(slot, Op::Close { fd }, 0) {
-                Submitted::Done(result) => result,
-                Submitted::Pending(_) => looped::park(looped, slot),
-            },
-            Me::Nobody => match (*looped).runtime.close(fd, nyario_core::runtime::NOBODY) {
-                Submitted::Done(result) => result,
-                Submitted::Pending(_) => 0,
-            },
-        };
+        let result = looped::close(looped, fd);
         if result < 0 {
             raise::system_call(result);
-        }
-    }
-}
-
-unsafe fn looped_or_raise() -> *mut Looped {
-    // SAFETY: the GVL is held.
-    unsafe {
-        let looped = looped::current();
-        if !looped.is_null() {
-            return looped;
-        }
-        match looped::get() {
-            Ok(looped) => looped,
-            Err(error) => raise::system_call(error.result()),
         }
     }
 }
@@ -262,7 +247,7 @@ unsafe extern "C" fn read(argc: c_int, argv: *const VALUE, _: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
     unsafe {
         match arguments(argc, argv) {
-            [source, rest @ ..] => read_from(descriptor::of(*source), rest),
+            [source, rest @ ..] => read_from(*source, descriptor::of(*source), rest),
             [] => raise::argument("Nyario.read takes a connection, an IO or a descriptor, and perhaps a length"),
         }
     }
@@ -272,7 +257,7 @@ unsafe extern "C" fn write(argc: c_int, argv: *const VALUE, _: VALUE) -> VALUE {
     // SAFETY: as above.
     unsafe {
         match arguments(argc, argv) {
-            [target, strings @ ..] => write_to(descriptor::of(*target), strings),
+            [target, strings @ ..] => write_to(*target, descriptor::of(*target), strings),
             [] => raise::argument("Nyario.write takes a connection, an IO or a descriptor, and strings"),
         }
     }
@@ -286,23 +271,16 @@ unsafe extern "C" fn sleep(_: VALUE, seconds: VALUE) -> VALUE {
             raise::argument("the time must be 0 or more seconds");
         }
         let nanos = (seconds * 1e9).ceil() as u64;
-        let looped = looped_or_raise();
-        let me = looped::me(looped);
-        if let Me::Ours(slot) | Me::Guest(slot) = me {
-            let until = Linux.now().saturating_add(nanos);
-            let result = match (*looped).submit(slot, Op::Park, until) {
-                Submitted::Done(result) => result,
-                Submitted::Pending(_) => looped::park(looped, slot),
-            };
-            if matches!(me, Me::Guest(_)) {
-                (*looped).leave(slot);
-            }
-            if result < 0 {
-                raise::system_call(result);
-            }
-        } else {
-            let (tv_sec, tv_usec) = ((nanos / 1_000_000_000) as i64, (nanos % 1_000_000_000).div_ceil(1000) as i64);
-            rb_sys::rb_thread_wait_for(rb_sys::timeval { tv_sec, tv_usec });
+        let looped = looped::running();
+        let until = Linux.now().saturating_add(nanos);
+        if looped.is_null() {
+            blocking::sleep(nanos);
+            return QNIL;
+        }
+        match looped::perform(looped, Op::Park, until, |_| {}) {
+            Some(error) if error < 0 => raise::system_call(error),
+            Some(_) => {}
+            None => blocking::sleep(nanos),
         }
         QNIL
     }
@@ -350,7 +328,7 @@ fn spawn(ruby: &Ruby) -> Result<Value, Error> {
         }
         let mut task = QNIL;
         protect(|| {
-            task = task::create(looped);
+            task = task::create((*looped).id);
             task
         })?;
         match fiber::start(looped, Job::Run { block, task }) {
@@ -379,15 +357,27 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
                 }
                 wait::turn(looped);
                 rb_thread_check_ints();
+                if (*looped).is_gone() {
+                    return QFALSE;
+                }
             }
         });
+        if (*looped).is_gone() {
+            // A forked child went on from a handler. There is nothing here that it could end.
+            let failure = (*looped).failure;
+            looped::disown();
+            if failure != QNIL {
+                protect(|| rb_sys::rb_exc_raise(failure))?;
+            }
+            ran?;
+            return Err(Error::new(ruby.exception_runtime_error(), looped::PARENTS));
+        }
         let ended = end(looped);
         let failure = (*looped).failure;
-        let servers: Vec<VALUE> = (*looped).handlers.iter().map(|handler| handler.server).collect();
-        looped::free(looped);
-        for server in servers {
-            close_server(server);
+        for at in 0..(*looped).handlers.len() {
+            close_server((&(*looped).handlers)[at].server);
         }
+        looped::free(looped);
         ran?;
         ended?;
         if failure != QNIL {
@@ -423,7 +413,10 @@ unsafe fn end(looped: *mut Looped) -> Result<(), Error> {
             failure = if failure == QNIL { another } else { failure };
         }
         if (*looped).jobs > 0 {
-            eprintln!("nyario: {} fibers went on waiting after {REFUSALS} refusals; they are abandoned", (*looped).jobs);
+            eprintln!(
+                "nyario: {} fibers went on waiting after {REFUSALS} refusals; they are abandoned",
+                (*looped).jobs
+            );
         }
         (*looped).failure = failure;
     }
@@ -440,8 +433,9 @@ unsafe fn close_server(server: VALUE) {
     }
 }
 
+/// Ends the loop that the calling thread runs, or else every loop of the process, one that has not begun included.
 fn stop() {
-    let looped = looped::current();
+    let looped = looped::running();
     if looped.is_null() {
         looped::stop_all();
     } else {

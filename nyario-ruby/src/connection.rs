@@ -1,6 +1,6 @@
 //! `Nyario::Connection`: what a handler is given.
 
-use crate::looped::{QFALSE, QNIL, QTRUE};
+use crate::looped::{self, QFALSE, QNIL, QTRUE};
 use crate::typed::{self, DataType, Typed};
 use crate::{api, descriptor};
 use magnus::{Class, Error, Module, RModule, Ruby};
@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 
 pub(crate) struct Connection {
     pub(crate) conn: ConnId,
+    /// Whose it is.
+    pub(crate) looped: u64,
 }
 
 impl Typed for Connection {
@@ -30,26 +32,27 @@ static CLASS: OnceLock<VALUE> = OnceLock::new();
 /// # Safety
 ///
 /// The GVL is held.
-pub(crate) unsafe fn wrap(conn: ConnId) -> VALUE {
+pub(crate) unsafe fn wrap(conn: ConnId, looped: u64) -> VALUE {
+    let connection = Connection { conn, looped };
     // SAFETY: as above; the class is a constant, so it stays.
-    unsafe { typed::wrap(*CLASS.get().expect("defined when the extension was loaded"), Connection { conn }) }
+    unsafe { typed::wrap(*CLASS.get().expect("defined when the extension was loaded"), connection) }
 }
 
 unsafe extern "C" fn read(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
-    unsafe { api::read_from(descriptor::of_connection(this), api::arguments(argc, argv)) }
+    unsafe { api::read_from(this, descriptor::of_connection(this), api::arguments(argc, argv)) }
 }
 
 unsafe extern "C" fn write(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
     // SAFETY: as above.
-    unsafe { api::write_to(descriptor::of_connection(this), api::arguments(argc, argv)) }
+    unsafe { api::write_to(this, descriptor::of_connection(this), api::arguments(argc, argv)) }
 }
 
 unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: as above.
     unsafe {
         if let Some(fd) = descriptor::of_open(this) {
-            api::close(fd);
+            api::close(looped::running(), fd);
         }
     }
     QNIL

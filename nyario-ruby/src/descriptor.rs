@@ -32,15 +32,16 @@ pub(crate) unsafe fn of_connection(object: VALUE) -> Fd {
 pub(crate) unsafe fn of_open(object: VALUE) -> Option<Fd> {
     // SAFETY: as above.
     unsafe {
-        let conn = (*typed::unwrap::<Connection>(object)).conn;
-        let looped = looped::current();
-        // On another thread it is some other loop's.
-        let open = !looped.is_null() && (*looped).runtime.conns().is_open(conn);
+        let Connection { conn, looped: id } = *typed::unwrap::<Connection>(object);
+        let looped = looped::running();
+        // Another thread's loop, or a later one of this thread, has other connections by the same names.
+        let open = !looped.is_null() && (*looped).id == id && (*looped).runtime.conns().is_open(conn);
         open.then(|| conn.fd())
     }
 }
 
-/// The descriptor of anything that has one; raises a TypeError for what has none, an IOError for what is closed.
+/// The descriptor of anything that has one; raises a TypeError for what has none, an IOError for what is closed, a
+/// RangeError for a number that no descriptor can have.
 ///
 /// # Safety
 ///
@@ -48,8 +49,8 @@ pub(crate) unsafe fn of_open(object: VALUE) -> Option<Fd> {
 pub(crate) unsafe fn of(object: VALUE) -> Fd {
     // SAFETY: as above.
     unsafe {
-        if rb_sys::FIXNUM_P(object) {
-            return rb_sys::NUM2LONG(object) as Fd;
+        if rb_sys::RB_INTEGER_TYPE_P(object) {
+            return rb_sys::rb_num2int(object) as Fd;
         }
         if typed::is::<Connection>(object) {
             return of_connection(object);
@@ -58,5 +59,21 @@ pub(crate) unsafe fn of(object: VALUE) -> Fd {
             return rb_sys::rb_io_descriptor(object);
         }
         rb_sys::rb_io_descriptor(rb_sys::rb_io_get_io(object))
+    }
+}
+
+/// Raises what a failed operation on that object means to its caller: an IOError if it was closed meanwhile.
+///
+/// # Safety
+///
+/// As [`of_connection`].
+#[cold]
+pub(crate) unsafe fn fail(object: VALUE, result: i32) -> ! {
+    // SAFETY: as above.
+    unsafe {
+        if result == -libc::EBADF {
+            of(object);
+        }
+        raise::system_call(result)
     }
 }

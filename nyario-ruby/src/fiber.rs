@@ -3,11 +3,14 @@
 //! Ruby frees the stack of a fiber that has ended after a transfer only when it collects it, so ours do not end: they
 //! take one job after the other, and rest in a pool between two.
 
-use crate::looped::{self, Job, Looped, NO_SLOT, QNIL, Slot};
+use crate::looped::{self, DROPPED, Job, Looped, NO_SLOT, QNIL, Slot};
 use crate::task::Task;
 use crate::typed;
-use rb_sys::{VALUE, rb_errinfo, rb_protect, rb_set_errinfo};
+use rb_sys::{VALUE, rb_errinfo, rb_fiber_transfer, rb_jump_tag, rb_protect, rb_set_errinfo};
 use std::ffi::{c_char, c_int, c_long};
+
+/// Ruby's tag of a thread that is being killed: no exception, and nobody may stop it.
+const KILLED: c_int = 8;
 
 /// Finds a fiber for a job. Without one (Ruby has no stack left) that is reported, and the job is not begun.
 ///
@@ -21,7 +24,7 @@ pub(crate) unsafe fn start(looped: *mut Looped, job: Job) -> Option<Slot> {
             Some(slot) => slot,
             None => {
                 let mut state = 0;
-                let fiber = rb_protect(Some(create), QNIL, &mut state);
+                let fiber = rb_protect(Some(create), (*looped).object, &mut state);
                 if state != 0 {
                     report("nyario: no fiber for a job: ", take_error());
                     return None;
@@ -35,43 +38,79 @@ pub(crate) unsafe fn start(looped: *mut Looped, job: Job) -> Option<Slot> {
     }
 }
 
-/// Makes a Ruby Fiber, by `Fiber.new`: what the C API makes is a blocking one.
-unsafe extern "C" fn create(_: VALUE) -> VALUE {
+/// Makes a Ruby Fiber, by `Fiber.new`: what the C API makes is a blocking one. It keeps the loop's object alive.
+unsafe extern "C" fn create(object: VALUE) -> VALUE {
     // SAFETY: called with the GVL held; may raise, under `rb_protect`.
     unsafe {
         let class = rb_sys::rb_path2class(c"Fiber".as_ptr());
-        let body = rb_sys::rb_proc_new(Some(body), QNIL);
+        let body = rb_sys::rb_proc_new(Some(body), object);
         let new = rb_sys::rb_intern(c"new".as_ptr());
         rb_sys::rb_funcall_with_block(class, new, 0, std::ptr::null(), body)
     }
 }
 
 /// What every fiber of ours runs.
-unsafe extern "C" fn body(_: VALUE, _: VALUE, _: c_int, _: *const VALUE, _: VALUE) -> VALUE {
+unsafe extern "C" fn body(_: VALUE, object: VALUE, _: c_int, _: *const VALUE, _: VALUE) -> VALUE {
     let looped = looped::current();
     // SAFETY: Ruby runs it on a fiber that this loop has just transferred to; no borrow is held across a job or a
-    // transfer, and nothing here has a destructor.
+    // transfer, and nothing here has a destructor. The object keeps the loop's memory for as long as the fiber lives.
     unsafe {
         let slot = (*looped).current;
+        (*looped).arrive(slot);
+        let (mut me, mut state) = (slot, 0);
         loop {
-            let mut state = 0;
-            rb_protect(Some(run), slot as VALUE, &mut state);
-            let error = if state == 0 { QNIL } else { take_error() };
-            end(looped, slot, error);
-            (*looped).rest(slot);
-            looped::give_way(looped, slot);
+            if me != DROPPED && (*looped).has_job(slot) {
+                // What is raised on the way here is for whoever called the loop.
+                let early = state != 0;
+                if !early {
+                    rb_protect(Some(run), slot as VALUE, &mut state);
+                }
+                if (*looped).is_gone() {
+                    std::hint::black_box(object);
+                    return give_up(looped, state);
+                }
+                let error = if state == 0 || state == KILLED { QNIL } else { take_error() };
+                end(looped, slot, error, early);
+                if state == KILLED {
+                    // Ending with the tag hands it to the root fiber; there is no other way to.
+                    (*looped).leave(slot);
+                    rb_jump_tag(state);
+                }
+                me = if (*looped).rest(slot) { slot } else { DROPPED };
+            } else if state == KILLED {
+                rb_jump_tag(state);
+            } else if state != 0 {
+                // Somebody raised in a fiber that rests.
+                take_error();
+            }
+            state = looped::give_way(looped, me);
+            if (*looped).is_gone() {
+                rb_jump_tag(state);
+            }
         }
+    }
+}
+
+/// Ends a job that a forked child took out of its parent's loop, or one that its loop has left behind.
+unsafe fn give_up(looped: *mut Looped, state: c_int) -> VALUE {
+    // SAFETY: as in `body`; of the loop nothing is touched but this process's memory.
+    unsafe {
+        if state == KILLED || (*looped).is_over() {
+            return if state == 0 { QNIL } else { rb_jump_tag(state) };
+        }
+        (*looped).failure = if state == 0 { QNIL } else { take_error() };
+        rb_fiber_transfer((*looped).root, 0, std::ptr::null())
     }
 }
 
 unsafe extern "C" fn run(slot: VALUE) -> VALUE {
     let looped = looped::current();
-    // SAFETY: as in `body`; may raise, under `rb_protect`.
+    // SAFETY: as in `body`; may raise, under `rb_protect`. The task lies on this stack meanwhile.
     unsafe {
         match (&(*looped).waiters)[slot as usize].job {
             Job::None => {}
             Job::Serve { conn, callable } => {
-                let connection = crate::connection::wrap(conn);
+                let connection = crate::connection::wrap(conn, (*looped).id);
                 let call = rb_sys::rb_intern(c"call".as_ptr());
                 rb_sys::rb_funcallv(callable, call, 1, &connection);
             }
@@ -84,8 +123,9 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
     QNIL
 }
 
-/// Sees a job off: its connection ends, whoever joins its task is told, and an exception is reported.
-unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE) {
+/// Sees a job off: its connection ends, whoever joins its task is told, and an exception is reported. One that came
+/// `early` has not to do with the job.
+unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: bool) {
     // SAFETY: as in `body`.
     unsafe {
         let job = (&(*looped).waiters)[slot as usize].job;
@@ -94,7 +134,7 @@ unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE) {
             Job::None => {}
             Job::Serve { conn, .. } => {
                 (*looped).runtime.finish(conn);
-                if error != QNIL && !is_ordinary(looped, error) {
+                if error != QNIL && !early && !is_ordinary(looped, error) {
                     report("nyario: a handler failed, its connection is closed: ", error);
                 }
             }
@@ -102,15 +142,24 @@ unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE) {
                 let task = typed::unwrap::<Task>(task);
                 (*task).error = error;
                 let unheard = (*task).end(&mut (*looped).runtime);
-                if unheard && error != QNIL && !is_ordinary(looped, error) {
+                if unheard && error != QNIL && !early && !is_ordinary(looped, error) {
                     report("nyario: a task failed: ", error);
                 }
             }
         }
-        if error != QNIL && !is_a(error, rb_sys::rb_eStandardError) && !is_a(error, rb_sys::rb_eScriptError) {
-            // An interrupt, an exit, or no memory: that is for whoever called the loop.
+        if error != QNIL && (early || !is_the_jobs(error)) && (*looped).failure == QNIL {
             (*looped).failure = error;
         }
+    }
+}
+
+/// Whether an exception is the job's own affair. An interrupt, an exit, or no memory is for whoever called the loop.
+unsafe fn is_the_jobs(error: VALUE) -> bool {
+    // SAFETY: the GVL is held.
+    unsafe {
+        is_a(error, rb_sys::rb_eStandardError)
+            || is_a(error, rb_sys::rb_eScriptError)
+            || is_a(error, rb_sys::rb_eSysStackError)
     }
 }
 
@@ -119,7 +168,7 @@ unsafe fn is_ordinary(looped: *mut Looped, error: VALUE) -> bool {
     // SAFETY: the GVL is held.
     unsafe {
         if !is_a(error, rb_sys::rb_eSystemCallError) {
-            return !is_a(error, rb_sys::rb_eStandardError) && !is_a(error, rb_sys::rb_eScriptError);
+            return !is_the_jobs(error);
         }
         let errno = rb_sys::rb_intern(c"errno".as_ptr());
         let number = rb_sys::NUM2LONG(rb_sys::rb_funcallv(error, errno, 0, std::ptr::null()));
@@ -192,6 +241,9 @@ pub(crate) unsafe fn run_ready(looped: *mut Looped) {
     // SAFETY: as above.
     unsafe {
         (*looped).refill_chain();
-        looped::give_way(looped, NO_SLOT);
+        let state = looped::give_way(looped, NO_SLOT);
+        if state != 0 {
+            rb_jump_tag(state);
+        }
     }
 }

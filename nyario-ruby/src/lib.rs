@@ -14,6 +14,7 @@
 //! drop the fiber where it stands.
 
 mod api;
+mod blocking;
 mod connection;
 mod descriptor;
 mod fiber;

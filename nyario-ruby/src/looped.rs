@@ -1,18 +1,21 @@
 //! One thread's loop: the core's runtime, and which Ruby fiber waits for what.
 
 use crate::fiber;
+use crate::raise;
 use crate::typed::{self, DataType, Typed};
 use nyario_core::conn::ConnId;
 use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
 use nyario_core::local;
-use nyario_core::runtime::{Event, Runtime, Start, Stopper};
-use nyario_core::sys::{Errno, Linux};
-use rb_sys::{VALUE, rb_fiber_current, rb_fiber_transfer, rb_gc_mark};
+use nyario_core::runtime::{Event, NOBODY, Runtime, Start, Stopper};
+use nyario_core::sys::{Errno, Fd, Linux};
+use rb_sys::{VALUE, rb_fiber_current, rb_fiber_transfer, rb_gc_mark, rb_jump_tag, rb_protect};
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
+use std::mem::{ManuallyDrop, replace};
 use std::ptr::null_mut;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) const QNIL: VALUE = rb_sys::special_consts::Qnil as VALUE;
 pub(crate) const QTRUE: VALUE = rb_sys::special_consts::Qtrue as VALUE;
@@ -24,11 +27,17 @@ pub(crate) type Slot = u32;
 /// No fiber of the loop's: the root fiber, or one that we do not know.
 pub(crate) const NO_SLOT: Slot = u32::MAX;
 
+/// The place of a fiber that has given up its place: nobody will resume it.
+pub(crate) const DROPPED: Slot = u32::MAX - 1;
+
 /// How many fibers may run, one after the other, before the root fiber looks at the kernel.
 const CHAIN: u32 = 256;
 
 /// Fibers without a job that are kept for the next connections. A Ruby fiber that has run holds some 13 KiB.
 const POOL: usize = 512;
+
+/// What a forked child is told that goes on where its parent's loop was.
+pub(crate) const PARENTS: &str = "the loop is the parent process's";
 
 /// One read brings at most this much.
 pub(crate) const READ_MAX: usize = 65_536;
@@ -38,9 +47,15 @@ pub(crate) const READ_MAX: usize = 65_536;
 pub(crate) enum Job {
     None,
     /// Serve a connection.
-    Serve { conn: ConnId, callable: VALUE },
+    Serve {
+        conn: ConnId,
+        callable: VALUE,
+    },
     /// Run a block, for a task.
-    Run { block: VALUE, task: VALUE },
+    Run {
+        block: VALUE,
+        task: VALUE,
+    },
 }
 
 /// A fiber that waits or runs on this loop.
@@ -52,6 +67,8 @@ pub(crate) struct Waiter {
     /// What it is parked on.
     pub(crate) op: OpId,
     pub(crate) job: Job,
+    /// It gave control away past the loop, and is to get it back.
+    bypassed: bool,
 }
 
 pub(crate) struct Handler {
@@ -63,7 +80,10 @@ pub(crate) struct Handler {
 /// The loop. Everything is reached through a raw pointer, for moments at a time: no borrow may live across a transfer
 /// or a call into Ruby.
 pub(crate) struct Looped {
-    pub(crate) runtime: Runtime<Linux>,
+    /// Names the loop among all that the process ever had.
+    pub(crate) id: u64,
+    /// Gone once the loop is `over`.
+    pub(crate) runtime: ManuallyDrop<Runtime<Linux>>,
     pub(crate) waiters: Vec<Waiter>,
     free: Vec<Slot>,
     /// Fibers of ours that have no job.
@@ -72,6 +92,8 @@ pub(crate) struct Looped {
     pub(crate) handlers: Vec<Handler>,
     /// The fiber that runs.
     pub(crate) current: Slot,
+    /// Control is on its way from one fiber to the other by the loop's own doing.
+    switching: bool,
     /// The fiber that called `Nyario.loop`.
     pub(crate) root: VALUE,
     chain: u32,
@@ -83,12 +105,22 @@ pub(crate) struct Looped {
     pub(crate) running: bool,
     /// Whatever would wait is refused.
     pub(crate) ending: bool,
+    over: bool,
     forks: u32,
-    object: VALUE,
+    /// The Ruby thread that made it.
+    thread: VALUE,
+    pub(crate) object: VALUE,
 }
 
-/// What keeps the loop's values alive for the garbage collector.
+/// What keeps the loop's values alive for the garbage collector, and the loop itself for fibers that outlive it.
 struct Root(*mut Looped);
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // SAFETY: the box is the object's own; its runtime was dropped by `free`.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
 
 impl Typed for Root {
     const NAME: &'static CStr = c"Nyario loop";
@@ -98,11 +130,7 @@ impl Typed for Root {
     };
 
     fn mark(&self) {
-        if self.0.is_null() {
-            return;
-        }
-        // SAFETY: the loop clears the pointer before it goes; marking happens with the GVL held, so it does not change
-        // meanwhile.
+        // SAFETY: the box is the object's own; marking happens with the GVL held, so it does not change meanwhile.
         let looped = unsafe { &*self.0 };
         // SAFETY: each is nil or a live object.
         unsafe {
@@ -131,8 +159,16 @@ thread_local! {
     static LOOPED: Cell<*mut Looped> = const { Cell::new(null_mut()) };
 }
 
-/// What ends each loop of the process, for threads that have none of their own.
-static STOPPERS: Mutex<Vec<(u64, Stopper<Linux>)>> = Mutex::new(Vec::new());
+static LOOPS: AtomicU64 = AtomicU64::new(0);
+
+/// What ends each loop of the process, for threads that run none of their own.
+static STOPPERS: Mutex<Vec<Stoppable>> = Mutex::new(Vec::new());
+
+struct Stoppable {
+    id: u64,
+    forks: u32,
+    stopper: Stopper<Linux>,
+}
 
 /// The thread's loop, or null.
 #[inline]
@@ -142,6 +178,14 @@ pub(crate) fn current() -> *mut Looped {
     if looped.is_null() || unsafe { (*looped).forks } == local::forks() { looped } else { null_mut() }
 }
 
+/// The thread's loop while it runs, or null.
+#[inline]
+pub(crate) fn running() -> *mut Looped {
+    let looped = current();
+    // SAFETY: as above.
+    if looped.is_null() || unsafe { (*looped).running } { looped } else { null_mut() }
+}
+
 /// The thread's loop, made if there is none.
 ///
 /// # Safety
@@ -149,20 +193,32 @@ pub(crate) fn current() -> *mut Looped {
 /// The GVL is held.
 pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
     let looped = current();
+    // SAFETY: the GVL is held; what `current` returns is alive.
+    let thread = unsafe { rb_sys::rb_thread_current() };
     if !looped.is_null() {
-        return Ok(looped);
+        // SAFETY: as above.
+        unsafe {
+            if (*looped).thread == thread {
+                return Ok(looped);
+            }
+            // Ruby runs its threads on native ones that it keeps: this loop's thread ended without having run it.
+            free(looped);
+        }
     }
     let driver = Driver::new(Linux, &Config::from_env()?)?;
     let runtime = Runtime::new(driver);
     let stopper = runtime.stopper();
+    let id = LOOPS.fetch_add(1, Ordering::Relaxed);
     let looped = Box::into_raw(Box::new(Looped {
-        runtime,
+        id,
+        runtime: ManuallyDrop::new(runtime),
         waiters: Vec::new(),
         free: Vec::new(),
         pool: Vec::new(),
         ready: VecDeque::new(),
         handlers: Vec::new(),
         current: NO_SLOT,
+        switching: false,
         root: QNIL,
         chain: 0,
         scratch: vec![0; READ_MAX].into_boxed_slice(),
@@ -170,43 +226,87 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         failure: QNIL,
         running: false,
         ending: false,
+        over: false,
         forks: local::forks(),
+        thread,
         object: QNIL,
     }));
-    // SAFETY: as above; registering the place keeps the object, and so everything it marks, alive.
+    // SAFETY: as above; registering the place keeps the object, and so everything it marks, alive. Until then it is this
+    // stack that does.
     unsafe {
-        (*looped).object = typed::wrap(rb_sys::rb_cObject, Root(looped));
+        let object = typed::wrap(rb_sys::rb_cObject, Root(looped));
+        (*looped).object = object;
         rb_sys::rb_gc_register_address(&raw mut (*looped).object);
+        std::hint::black_box(object);
     }
-    STOPPERS.lock().expect("nothing panics under it").push((looped as u64, stopper));
+    let stoppable = Stoppable { id, forks: local::forks(), stopper };
+    STOPPERS.lock().expect("nothing panics under it").push(stoppable);
     LOOPED.set(looped);
     Ok(looped)
 }
 
-/// Frees the thread's loop: everything in it has ended.
+/// Frees what the thread's loop has of the kernel. The rest goes with the Ruby object, once no fiber knows it any more.
 ///
 /// # Safety
 ///
-/// The GVL is held, it is the thread's own loop, and no fiber will touch it again.
+/// The GVL is held, and it is the thread's own loop.
 pub(crate) unsafe fn free(looped: *mut Looped) {
     LOOPED.set(null_mut());
-    STOPPERS.lock().expect("nothing panics under it").retain(|&(name, _)| name != looped as u64);
-    // SAFETY: as above; the object's pointer is cleared before the loop goes.
+    // SAFETY: as above; the object that is unregistered lies on this stack meanwhile.
     unsafe {
-        (*typed::unwrap::<Root>((*looped).object)).0 = null_mut();
+        let object = (*looped).object;
+        STOPPERS.lock().expect("nothing panics under it").retain(|known| known.id != (*looped).id);
         rb_sys::rb_gc_unregister_address(&raw mut (*looped).object);
-        drop(Box::from_raw(looped));
+        (*looped).over = true;
+        (*looped).running = false;
+        ManuallyDrop::drop(&mut (*looped).runtime);
+        (*looped).waiters = Vec::new();
+        (*looped).handlers = Vec::new();
+        (*looped).scratch = Box::default();
+        std::hint::black_box(object);
     }
+}
+
+/// Leaves the loop of the parent process alone, in the child.
+pub(crate) fn disown() {
+    LOOPED.set(null_mut());
 }
 
 /// Asks every loop of the process to end.
 pub(crate) fn stop_all() {
-    for (_, stopper) in STOPPERS.lock().expect("nothing panics under it").iter() {
-        stopper.stop();
+    for known in STOPPERS.lock().expect("nothing panics under it").iter() {
+        if known.forks == local::forks() {
+            known.stopper.stop();
+        }
     }
 }
 
 impl Looped {
+    /// Whether nothing of it may be used any more: it has ended, or it is the parent process's.
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.over || self.forks != local::forks()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether the fiber that runs is, or runs within, that task's.
+    pub(crate) fn runs(&self, wanted: VALUE) -> bool {
+        let waiter = self.waiters.get(self.current as usize);
+        waiter.is_some_and(|waiter| matches!(waiter.job, Job::Run { task, .. } if task == wanted))
+    }
+
+    #[inline]
+    fn is_in(&self, slot: Slot, fiber: VALUE) -> bool {
+        self.waiters.get(slot as usize).is_some_and(|waiter| waiter.fiber == fiber)
+    }
+
+    pub(crate) fn has_job(&self, slot: Slot) -> bool {
+        !matches!(self.waiters[slot as usize].job, Job::None)
+    }
+
     fn word(&self, slot: Slot) -> u64 {
         // The lowest two bits are the runtime's; 30 bits of the sequence fit above the slot.
         u64::from(self.waiters[slot as usize].sequence) << 34 | u64::from(slot) << 2
@@ -219,20 +319,48 @@ impl Looped {
                 slot
             }
             None => {
-                self.waiters.push(Waiter { fiber, sequence: 0, result: 0, op: OpId::NONE, job: Job::None });
+                let (op, job) = (OpId::NONE, Job::None);
+                self.waiters.push(Waiter { fiber, sequence: 0, result: 0, op, job, bypassed: false });
                 (self.waiters.len() - 1) as Slot
             }
         }
     }
 
     pub(crate) fn leave(&mut self, slot: Slot) {
-        self.waiters[slot as usize].fiber = QNIL;
+        let waiter = &mut self.waiters[slot as usize];
+        (waiter.fiber, waiter.job, waiter.bypassed) = (QNIL, Job::None, false);
         self.free.push(slot);
+    }
+
+    /// Stops waiting for what the fiber in `slot` is parked on; its completion will meet nobody.
+    fn forget(&mut self, slot: Slot) {
+        let op = replace(&mut self.waiters[slot as usize].op, OpId::NONE);
+        self.runtime.cancel(op);
+    }
+
+    /// The fiber in `slot` runs, by whatever way it got here. One that gave control away past the loop (by
+    /// `Fiber#raise` or `Fiber#transfer`) is not parked, so nothing would ever resume it: it gets its turn again.
+    #[inline]
+    pub(crate) fn arrive(&mut self, slot: Slot) {
+        let from = replace(&mut self.current, slot);
+        if !replace(&mut self.switching, false) {
+            self.bypass(from);
+        }
+    }
+
+    #[cold]
+    fn bypass(&mut self, slot: Slot) {
+        let Some(waiter) = self.waiters.get_mut(slot as usize) else { return };
+        let runs = waiter.op == OpId::NONE && !matches!(waiter.job, Job::None);
+        if runs && !replace(&mut waiter.bypassed, true) {
+            self.ready.push_back(slot);
+        }
     }
 
     /// Puts a fiber of ours away until there is another job. `false`: there are enough, it is dropped.
     pub(crate) fn rest(&mut self, slot: Slot) -> bool {
-        self.waiters[slot as usize].job = Job::None;
+        let waiter = &mut self.waiters[slot as usize];
+        (waiter.job, waiter.bypassed) = (Job::None, false);
         if self.pool.len() < POOL && !self.ending {
             self.pool.push(slot);
             return true;
@@ -269,7 +397,7 @@ impl Looped {
     ///
     /// As [`Runtime::submit`].
     #[inline(always)]
-    pub(crate) unsafe fn submit(&mut self, slot: Slot, op: Op, deadline: u64) -> Submitted {
+    unsafe fn submit(&mut self, slot: Slot, op: Op, deadline: u64) -> Submitted {
         let waiter = &mut self.waiters[slot as usize];
         waiter.sequence = (waiter.sequence + 1) & 0x3fff_ffff;
         let word = self.word(slot);
@@ -334,72 +462,226 @@ pub(crate) fn rested(looped: &mut Looped) -> Option<Slot> {
     looped.pool.pop()
 }
 
-/// Gives control away until somebody gives it back to the fiber in `me` (`NO_SLOT`: the root fiber). It may leave by
-/// longjmp when an exception is raised in the fiber.
+/// Gives control away until somebody gives it back to the fiber in `me` (`NO_SLOT`: the root fiber). Anything but 0 is
+/// Ruby's tag of what was raised in the fiber instead, to be handed on with `rb_jump_tag`; the loop may be gone then.
 ///
 /// # Safety
 ///
-/// The GVL is held, the caller runs on that fiber, holds no borrow of the loop and nothing with a destructor, and
-/// something will resume the fiber.
+/// The GVL is held, the caller runs on that fiber, holds no borrow of the loop, and something will resume the fiber.
 #[inline]
-pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) {
+pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) -> c_int {
     // SAFETY: as above.
     unsafe {
-        let to = next(looped);
-        if to == me {
-            return;
+        loop {
+            let to = next(looped);
+            if to == me {
+                return 0;
+            }
+            (*looped).current = to;
+            (*looped).switching = true;
+            let mut state = 0;
+            if to == NO_SLOT {
+                rb_protect(Some(transfer), (*looped).root, &mut state);
+            } else {
+                let waiter = &raw mut (&mut (*looped).waiters)[to as usize];
+                // That one goes on in Ruby's own code, so it does not say that it has arrived.
+                let bypassed = replace(&mut (*waiter).bypassed, false);
+                (*looped).switching = !bypassed;
+                rb_protect(Some(transfer), (*waiter).fiber, &mut state);
+                if bypassed && state != 0 && !(*looped).is_gone() && (*looped).current == to && refused() {
+                    // It has been resumed already, or waits for a fiber of its own.
+                    continue;
+                }
+            }
+            if !(*looped).is_gone() {
+                (*looped).arrive(me);
+            } else if state == 0 {
+                rb_protect(Some(refuse), looped as VALUE, &mut state);
+            }
+            return state;
         }
-        (*looped).current = to;
-        let fiber = if to == NO_SLOT { (*looped).root } else { (&(*looped).waiters)[to as usize].fiber };
-        rb_fiber_transfer(fiber, 0, std::ptr::null());
-        (*looped).current = me;
     }
 }
 
-/// Parks the fiber in `me` on the operation that it has just begun, and returns the operation's result.
+unsafe extern "C" fn transfer(fiber: VALUE) -> VALUE {
+    // SAFETY: called with the GVL held; may raise, under `rb_protect`.
+    unsafe { rb_fiber_transfer(fiber, 0, std::ptr::null()) }
+}
+
+unsafe extern "C" fn refuse(looped: VALUE) -> VALUE {
+    // SAFETY: as above; it is the loop of the fiber that runs.
+    unsafe {
+        if (*(looped as *const Looped)).over {
+            raise::runtime("the loop of this fiber has ended");
+        }
+        raise::runtime(PARENTS)
+    }
+}
+
+/// Whether what was raised is Ruby's refusal to transfer. It is swallowed then.
+#[cold]
+unsafe fn refused() -> bool {
+    // SAFETY: the GVL is held; the class is Ruby's own, so looking it up raises nothing.
+    unsafe {
+        let class = rb_sys::rb_path2class(c"FiberError".as_ptr());
+        let refused = rb_sys::rb_obj_is_kind_of(rb_sys::rb_errinfo(), class) == QTRUE;
+        if refused {
+            rb_sys::rb_set_errinfo(QNIL);
+        }
+        refused
+    }
+}
+
+/// What became of a wait.
+pub(crate) struct Waited {
+    pub(crate) result: i32,
+    /// Ruby's tag of what was raised in the fiber, or 0.
+    pub(crate) tag: c_int,
+}
+
+/// Parks the fiber in `me` on the operation that it has just begun, until the operation ends or something is raised.
 ///
 /// # Safety
 ///
 /// As [`give_way`]; and the operation borrows no memory, because an exception ends the wait before the operation.
 #[inline]
-pub(crate) unsafe fn park(looped: *mut Looped, me: Slot) -> i32 {
+unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
     // SAFETY: as above. A fiber is transferred to only with its result, but whoever holds it can transfer to it too.
     unsafe {
-        while {
-            give_way(looped, me);
-            (&(*looped).waiters)[me as usize].op != OpId::NONE
-        } {}
-        (&(*looped).waiters)[me as usize].result
+        loop {
+            let tag = give_way(looped, me);
+            if tag != 0 {
+                if !(*looped).is_gone() {
+                    (*looped).forget(me);
+                }
+                return Waited { result: 0, tag };
+            }
+            let waiter = &(&(*looped).waiters)[me as usize];
+            if waiter.op == OpId::NONE {
+                return Waited { result: waiter.result, tag: 0 };
+            }
+        }
+    }
+}
+
+/// As [`park`], for an operation that borrows memory: whatever is raised, the operation ends first.
+///
+/// # Safety
+///
+/// As [`give_way`].
+unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
+    let mut waited = Waited { result: -libc::ECANCELED, tag: 0 };
+    // SAFETY: as above. Ruby keeps what was raised last in the fiber itself. A loop that is gone has let go of all memory.
+    unsafe {
+        loop {
+            let tag = give_way(looped, me);
+            if tag != 0 {
+                waited.tag = tag;
+                if (*looped).is_gone() {
+                    return waited;
+                }
+                let op = (&(*looped).waiters)[me as usize].op;
+                (*looped).runtime.cancel(op);
+            }
+            let waiter = &(&(*looped).waiters)[me as usize];
+            if waiter.op == OpId::NONE {
+                waited.result = waiter.result;
+                return waited;
+            }
+        }
+    }
+}
+
+/// Carries an operation out on the caller's fiber: what it came to, or `None` when the caller has no fiber to suspend.
+///
+/// # Safety
+///
+/// The GVL is held, `looped` is the thread's own and runs, and the caller holds no borrow of it. Whatever the operation
+/// borrows stays valid until it ends. `begun` is told its name if it has to wait.
+#[inline]
+pub(crate) unsafe fn carry_out(looped: *mut Looped, op: Op, deadline: u64, begun: impl FnOnce(OpId)) -> Option<Waited> {
+    // SAFETY: as above. The object keeps the loop's memory while this fiber is parked.
+    unsafe {
+        let (object, before) = ((*looped).object, (*looped).current);
+        let me = me(looped);
+        let (Me::Ours(slot) | Me::Guest(slot)) = me else { return None };
+        let borrows = matches!(op, Op::Read { .. } | Op::Write { .. });
+        let waited = match (*looped).submit(slot, op, deadline) {
+            Submitted::Done(result) => Waited { result, tag: 0 },
+            Submitted::Pending(id) => {
+                begun(id);
+                if borrows { park_to_the_end(looped, slot) } else { park(looped, slot) }
+            }
+        };
+        if matches!(me, Me::Guest(_)) && !(*looped).is_gone() {
+            (*looped).leave(slot);
+            (*looped).current = before;
+        }
+        std::hint::black_box(object);
+        Some(waited)
+    }
+}
+
+/// As [`carry_out`]: what was raised meanwhile goes on its way.
+///
+/// # Safety
+///
+/// As [`carry_out`]; the caller holds nothing with a destructor.
+#[inline]
+pub(crate) unsafe fn perform(looped: *mut Looped, op: Op, deadline: u64, begun: impl FnOnce(OpId)) -> Option<i32> {
+    // SAFETY: as above.
+    unsafe {
+        match carry_out(looped, op, deadline, begun) {
+            None => None,
+            Some(Waited { result, tag: 0 }) => Some(result),
+            Some(Waited { tag, .. }) => rb_jump_tag(tag),
+        }
+    }
+}
+
+/// Closes a connection of the loop; whatever waits on it fails with `-EBADF`.
+///
+/// # Safety
+///
+/// As [`perform`].
+pub(crate) unsafe fn close(looped: *mut Looped, fd: Fd) -> i32 {
+    // SAFETY: as above.
+    unsafe {
+        match perform(looped, Op::Close { fd }, 0, |_| {}) {
+            Some(result) => result,
+            // Nobody waits for it to have happened.
+            None => match (*looped).runtime.close(fd, NOBODY) {
+                Submitted::Done(result) => result,
+                Submitted::Pending(_) => 0,
+            },
+        }
     }
 }
 
 /// The caller's fiber on that loop.
-pub(crate) enum Me {
+enum Me {
     /// A fiber of the loop's own.
     Ours(Slot),
     /// A fiber that Ruby code made, with a slot for the time of one call.
     Guest(Slot),
-    /// The loop does not run, or the caller is its root fiber: waiting blocks the thread.
-    Nobody,
+    /// The loop's root fiber, in a signal handler.
+    Root,
 }
 
 /// Finds out which fiber calls.
 ///
 /// # Safety
 ///
-/// The GVL is held, and `looped` is the thread's own or null.
+/// The GVL is held, and `looped` is the thread's own and runs.
 #[inline]
-pub(crate) unsafe fn me(looped: *mut Looped) -> Me {
+unsafe fn me(looped: *mut Looped) -> Me {
     // SAFETY: as above.
     unsafe {
-        if looped.is_null() || !(*looped).running {
-            return Me::Nobody;
-        }
         let fiber = rb_fiber_current();
         let current = (*looped).current;
-        if current != NO_SLOT && (&(*looped).waiters)[current as usize].fiber == fiber {
+        if (*looped).is_in(current, fiber) {
             return Me::Ours(current);
         }
-        if fiber == (*looped).root { Me::Nobody } else { Me::Guest((*looped).enter(fiber)) }
+        if fiber == (*looped).root { Me::Root } else { Me::Guest((*looped).enter(fiber)) }
     }
 }

@@ -1,10 +1,10 @@
 //! `Nyario::Task`: a block that runs on a fiber of its own.
 
-use crate::looped::{self, Looped, Me, QFALSE, QNIL, QTRUE};
+use crate::looped::{self, QFALSE, QNIL, QTRUE};
 use crate::typed::{self, DataType, Typed};
 use crate::{api, raise};
 use magnus::{Class, Error, Module, RModule, Ruby};
-use nyario_core::driver::{Op, OpId, Submitted};
+use nyario_core::driver::{Op, OpId};
 use nyario_core::runtime::Runtime;
 use nyario_core::sys::Linux;
 use rb_sys::{VALUE, rb_gc_mark};
@@ -18,7 +18,7 @@ pub(crate) struct Task {
     /// The parks of those who wait for its end.
     joiners: Vec<OpId>,
     /// Which loop it runs on: nobody on another thread can wait for it.
-    looped: *mut Looped,
+    looped: u64,
 }
 
 impl Typed for Task {
@@ -56,7 +56,7 @@ impl Task {
 /// # Safety
 ///
 /// The GVL is held.
-pub(crate) unsafe fn create(looped: *mut Looped) -> VALUE {
+pub(crate) unsafe fn create(looped: u64) -> VALUE {
     let task = Task { value: QNIL, error: QNIL, ended: false, joiners: Vec::new(), looped };
     // SAFETY: as above.
     unsafe { typed::wrap(*CLASS.get().expect("defined when the extension was loaded"), task) }
@@ -68,25 +68,18 @@ unsafe fn wait(this: VALUE) -> *mut Task {
     unsafe {
         let task = typed::unwrap::<Task>(this);
         while !(*task).ended {
-            let looped = looped::current();
-            let me = looped::me(looped);
-            let slot = match me {
-                Me::Ours(slot) | Me::Guest(slot) if (*task).looped == looped => slot,
-                _ => raise::runtime("a task can be waited for on a fiber of its own loop only"),
-            };
-            let mut result = 0;
-            match (*looped).submit(slot, Op::Park, 0) {
-                Submitted::Pending(park) => {
-                    (*task).joiners.push(park);
-                    result = looped::park(looped, slot);
-                }
-                Submitted::Done(refused) => result = refused.min(result),
+            let looped = looped::running();
+            if looped.is_null() || (*looped).id != (*task).looped {
+                raise::runtime("a task can be waited for on a fiber of its own loop only");
             }
-            if matches!(me, Me::Guest(_)) {
-                (*looped).leave(slot);
+            if (*looped).runs(this) {
+                raise::runtime("a task cannot wait for itself");
             }
-            if result < 0 {
-                raise::system_call(result);
+            let joiners = &raw mut (*task).joiners;
+            match looped::perform(looped, Op::Park, 0, |park| (*joiners).push(park)) {
+                Some(result) if result < 0 => raise::system_call(result),
+                Some(_) => {}
+                None => raise::runtime("the loop's own fiber cannot wait for a task"),
             }
         }
         task

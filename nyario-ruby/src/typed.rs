@@ -1,8 +1,6 @@
 //! Ruby objects that carry a Rust value.
 
-use rb_sys::{
-    VALUE, rb_check_typeddata, rb_data_type_struct__bindgen_ty_1, rb_data_type_t, rb_data_typed_object_wrap,
-};
+use rb_sys::{VALUE, rb_check_typeddata, rb_data_type_struct__bindgen_ty_1, rb_data_type_t, rb_data_typed_object_wrap};
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 

@@ -1,0 +1,115 @@
+# frozen_string_literal: true
+
+require "minitest/autorun"
+require "io/wait"
+require "nyario"
+require "socket"
+require "stringio"
+require "tmpdir"
+require "timeout"
+
+# What the tests share. Each test body that runs a loop does so in a process of its own: a hang is then a failure after
+# a while instead of the end of the run, and no test sees the signals, descriptors or fibers of another.
+module Helper
+  # How long a process may take before it is taken for hung; nothing in here needs more than a few seconds.
+  PATIENCE = 30
+
+  # Runs the block in a forked process and reports its failures as this test's own. A process that hangs is killed, with
+  # whatever it has started.
+  def isolated(patience: PATIENCE, &block)
+    reader, writer = IO.pipe(binmode: true)
+    child = fork do
+      Process.setpgrp
+      reader.close
+      writer.write(Marshal.dump(outcome(&block)))
+      writer.close
+      exit!(0)
+    end
+    writer.close
+    answer = (reader.read if reader.wait_readable(patience))
+    Process.kill(:KILL, -child) unless answer
+    _, status = Process.wait2(child)
+    flunk "hung: nothing came of it within #{patience} s" unless answer
+    flunk "the process ended early: #{status.inspect}" if answer.empty?
+    accept(*Marshal.load(answer))
+  ensure
+    reader.close
+  end
+
+  # Serves with that handler for as long as the block runs, on a thread of its own, and returns the block's value.
+  def serving(handler, server = listener, **options)
+    Nyario.register(server, handler, **options)
+    client = Thread.new do
+      Thread.current.report_on_exception = false
+      yield server
+    ensure
+      Nyario.stop
+    end
+    Nyario.loop
+    client.value
+  end
+
+  # Runs the block in a task of a loop and returns the block's value.
+  def in_loop(&block)
+    task = Nyario.spawn(&block)
+    Nyario.loop
+    task.value
+  end
+
+  def listener
+    TCPServer.new("127.0.0.1", 0)
+  end
+
+  def connect(server)
+    return UNIXSocket.new(server.path) if server.is_a?(UNIXServer)
+
+    TCPSocket.new("127.0.0.1", server.local_address.ip_port)
+  end
+
+  # What is written to $stderr meanwhile.
+  def stderr_of
+    before = $stderr
+    $stderr = StringIO.new
+    yield
+    $stderr.string
+  ensure
+    $stderr = before
+  end
+
+  def descriptors
+    Dir.children("/proc/self/fd").size
+  end
+
+  # Waits for something that another thread, process or fiber brings about; not for a fiber of the caller's thread.
+  def eventually
+    200.times do
+      return if yield
+
+      Kernel.sleep 0.05
+    end
+    flunk "it never came about"
+  end
+
+  private
+
+  def outcome
+    before = assertions
+    yield
+    [assertions - before, nil, nil, nil]
+  rescue Minitest::Skip, Minitest::Assertion => e
+    [assertions - before, e.class.name, e.message, e.backtrace]
+  rescue Exception => e # rubocop:disable Lint/RescueException
+    [assertions - before, "Minitest::Assertion", "#{e.class}: #{e.message}", e.backtrace]
+  end
+
+  def accept(count, failure, message, backtrace)
+    self.assertions += count
+    return unless failure
+
+    raise Object.const_get(failure), "#{message}\n    #{backtrace.to_a.first(12).join("\n    ")}"
+  end
+end
+
+class NyarioTest < Minitest::Test
+  include Helper
+end
