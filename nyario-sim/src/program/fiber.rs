@@ -5,6 +5,7 @@ use super::rig::{Pending, Rig, What};
 use nyario_core::driver::Op;
 use nyario_core::fiber::Options;
 use nyario_core::sys::{Errno, Fd, Kernel};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// What lies in a fiber's memory while it lends none of it.
@@ -12,6 +13,9 @@ const CANARY: u8 = 0xc7;
 
 /// How far past a deadline an operation may come to its end: workers, stalls and busy turns take their time.
 const LATE: u64 = 200_000_000;
+
+/// How often a fiber that spins yields: many turns, as the kernel is looked at every 256 switches.
+const ROUNDS: u32 = 4096;
 
 /// A fiber at work.
 pub(super) struct Actor {
@@ -118,9 +122,7 @@ impl Actor {
             }
             Step::CloseBehind(end) => {
                 let Some(fd) = self.usable(end) else { return };
-                // What is queued for the next enter would reach whoever has the number by then: nobody can prevent that,
-                // so nobody may do it.
-                if !rig.plan.pairs[end / 2].owned && !rig.is_waited_for(end) {
+                if !rig.plan.pairs[end / 2].owned && rig.may_vanish(end, fd) {
                     rig.take_end(end);
                     rig.model.close(fd);
                 }
@@ -140,6 +142,7 @@ impl Actor {
                 });
                 self.allow(result, &[]);
             }
+            Step::Spin => self.spin(),
             Step::Deadline(0) => self.set_deadline(0),
             Step::Deadline(ahead) => self.set_deadline(rig.model.now() + ahead),
             Step::Cancel(fiber) => {
@@ -157,6 +160,62 @@ impl Actor {
             Step::Spawn(fiber) => spawn(&rig, fiber, rig.below(8) == 0),
             Step::Join(fiber) => self.join(fiber),
         }
+    }
+
+    /// The kernel is looked at however busy the fibers are.
+    fn spin(&mut self) {
+        let rig = self.rig.clone();
+        let (read, write) = rig.model.pipe(false);
+        let heard = Rc::new(Cell::new(false));
+        let reader = {
+            let (rig, heard) = (rig.clone(), heard.clone());
+            move || {
+                let me = rig.enrol();
+                let mut actor = Actor::new(rig, me);
+                actor.lend(1);
+                let op = Op::Read { fd: read, buf: actor.memory.as_mut_ptr(), len: 1 };
+                let result = actor.perform(What::Read(read), None, None, op);
+                actor.allow(result, &[]);
+                heard.set(true);
+                actor.take_back(1);
+                actor.end();
+                0
+            }
+        };
+        let spawned = read >= 0 && write >= 0 && rig.looped.spawn(Options { detached: true }, reader).is_ok();
+        if spawned {
+            let mut rested = self.turn_round(|| false, ROUNDS / 8);
+            let mut seven = 7u8;
+            let byte = libc::iovec { iov_base: (&raw mut seven).cast(), iov_len: 1 };
+            // SAFETY: the byte outlives the call.
+            while unsafe { rig.model.writev(write, &byte, 1, 0) } == -(libc::EINTR as isize) {}
+            rested |= self.turn_round(|| heard.get(), ROUNDS);
+            // A worker needs time, and without calls of the kernel none passes; and of a full ring's submissions each
+            // turn takes only some.
+            let slow = rig.faults().worker > 0 || rig.faults().partial > 0;
+            assert!(heard.get() || rested || slow, "fiber {} keeps the loop from looking at the kernel", self.me);
+        }
+        for fd in [read, write].into_iter().filter(|&fd| fd >= 0) {
+            let result = self.perform(What::Close(fd), None, None, Op::Close { fd });
+            assert_eq!(result, 0, "descriptor {fd} was open");
+        }
+    }
+
+    /// Yields until something is so, at most so often. `true` says that a cancel came first.
+    fn turn_round(&mut self, until: impl Fn() -> bool, rounds: u32) -> bool {
+        let rig = &self.rig;
+        for _ in 0..rounds {
+            if until() {
+                return false;
+            }
+            if rig.looped.yield_now().is_err() {
+                let mut people = rig.people.borrow_mut();
+                let asked = std::mem::take(&mut people[self.me].cancelled);
+                assert!(asked || rig.stopped.get(), "nobody cancelled fiber {}", self.me);
+                return true;
+            }
+        }
+        false
     }
 
     fn set_deadline(&mut self, when: u64) {

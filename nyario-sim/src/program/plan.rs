@@ -43,6 +43,8 @@ pub enum Step {
     Sleep(u64),
     /// Lets others run.
     Yield,
+    /// Never rests until another fiber has read a byte that is there.
+    Spin,
     /// Sets the deadline so many nanoseconds ahead, 0 for none.
     Deadline(u64),
     /// Cancels a fiber.
@@ -256,12 +258,15 @@ fn config(random: &mut Random, backend: BackendKind) -> Config {
 }
 
 /// How often each kind of step comes; each plan has its own leanings.
-struct Weights([u32; 14]);
+struct Weights([u32; 15]);
 
 impl Weights {
     fn new(random: &mut Random) -> Weights {
-        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6];
-        Weights(usual.map(|weight| weight * random.pick(&[0, 1, 1, 1, 3])))
+        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1];
+        let mut weights = usual.map(|weight| weight * random.pick(&[0, 1, 1, 1, 3]));
+        // It takes a thousand switches, so not every plan has it.
+        weights[14] *= u32::from(random.chance(256));
+        Weights(weights)
     }
 
     fn step(&self, random: &mut Random, ends: usize, servers: usize, fibers: usize, children: &[usize]) -> Step {
@@ -296,6 +301,7 @@ impl Weights {
             11 => Step::Deadline(if random.chance(400) { 0 } else { random.below(4 * MILLI) }),
             12 => Step::Cancel(random.index(fibers)),
             13 if !children.is_empty() => Step::Join(random.pick(children)),
+            14 => Step::Spin,
             _ => Step::Yield,
         }
     }

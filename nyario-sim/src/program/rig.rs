@@ -4,6 +4,7 @@ use super::plan::{Link, Plan};
 use super::streams::Stream;
 use crate::model::{Faults, Model};
 use crate::random::Random;
+use nyario_core::driver::BackendKind;
 use nyario_core::fiber::{FiberId, Loop};
 use nyario_core::runtime::Stopper;
 use nyario_core::sys::{Fd, Kernel};
@@ -176,10 +177,16 @@ impl Rig {
         self.ends.borrow()[end]
     }
 
-    /// Whether some fiber waits on an end.
-    pub(super) fn is_waited_for(&self, end: usize) -> bool {
+    /// Whether an end may be closed past the loop. What io_uring has queued for the next enter, and what epoll has
+    /// reported and the loop not worked off, would meet whoever has the number by then: nobody can prevent that, so
+    /// nobody may do it.
+    pub(super) fn may_vanish(&self, end: usize, fd: Fd) -> bool {
+        let epoll = self.plan.config.backend == Some(BackendKind::Epoll);
+        let news = (libc::POLLIN | libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+        let silent = epoll && self.model.holds(fd) & news == 0;
         let people = self.people.borrow();
-        people.iter().filter_map(|person| person.pending).any(|pending| pending.end.is_some_and(|(at, _)| at == end))
+        let mut waiting = people.iter().filter_map(|person| person.pending);
+        waiting.all(|it| it.end.is_none_or(|(at, _)| at != end) || (silent && matches!(it.what, What::Read(_))))
     }
 
     /// Begins a new fiber's record.
