@@ -23,7 +23,7 @@ pub(crate) unsafe fn turn(looped: *mut Looped) {
     unsafe {
         let busy = (*looped).is_busy();
         (*looped).runtime.turn(true, false);
-        if busy || (*looped).runtime.has_news() {
+        if busy || (*looped).runtime.has_news() || (*looped).runtime.stopping() {
             return;
         }
         let mut turn = Turn { looped, waker: (*looped).runtime.driver().waker() };

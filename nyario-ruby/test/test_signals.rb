@@ -212,13 +212,15 @@ class TestSignals < NyarioTest
 
   def test_stop_reaches_another_threads_loop_from_one_that_has_not_begun
     isolated do
+      begun = Queue.new
       thread = Thread.new do
         Nyario.register(listener) { nil }
+        Nyario.spawn { begun << true }
         Nyario.loop
         :ended
       end
       Nyario.backend
-      Kernel.sleep 0.1
+      begun.pop
       Nyario.stop
       assert_equal :ended, thread.value
     end
@@ -226,11 +228,13 @@ class TestSignals < NyarioTest
 
   def test_stop_ends_the_callers_own_loop_only
     isolated do
+      begun = Queue.new
       other = Thread.new do
         Nyario.register(listener) { nil }
+        Nyario.spawn { begun << true }
         Nyario.loop
       end
-      Kernel.sleep 0.05
+      begun.pop
       Nyario.spawn { Nyario.stop }
       Nyario.loop
       assert_nil other.join(0.1)
@@ -243,10 +247,12 @@ class TestSignals < NyarioTest
     isolated do
       before = descriptors
       ensured = after = nil
+      begun = Queue.new
       server = listener
       thread = Thread.new do
         Nyario.register(server) { nil }
         Nyario.spawn do
+          begun << true
           Nyario.sleep(10)
         ensure
           ensured = true
@@ -254,7 +260,7 @@ class TestSignals < NyarioTest
         Nyario.loop
         after = true
       end
-      Kernel.sleep 0.1
+      begun.pop
       thread.kill
       assert thread.join(10)
       assert ensured
