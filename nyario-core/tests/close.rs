@@ -177,9 +177,11 @@ fn a_second_close_is_refused(looped: Looped) {
         let waiter = reader(looped, fd);
         settle(looped);
         let closers = [(); 3].map(|()| go(looped, move || told(net::close(looped, fd).map(|()| 0))));
+        let late = reader(looped, fd);
         let mut ends = closers.map(|fiber| looped.join(fiber).unwrap());
         ends.sort();
         assert_eq!(ends, [0, BAD, BAD]);
+        assert_eq!(looped.join(late), Ok(BAD), "nothing begins on what is being closed");
         assert_eq!(looped.join(waiter), Ok(BAD));
         assert_eq!(net::close(looped, fd), Err(Errno(libc::EBADF)));
         assert_eq!(net::read(looped, fd, &mut [0; 8]), Err(Errno(libc::EBADF)));

@@ -16,6 +16,7 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
     a_number_begins_anew_with_operations_in_flight,
+    nothing_is_lost_while_a_number_begins_anew,
     an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Linux> {
@@ -400,6 +401,42 @@ fn a_number_begins_anew_with_operations_in_flight(config: &Config) {
         old = theirs;
     }
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// What comes while an older life of a number is being ended is handed out all the same.
+fn nothing_is_lost_while_a_number_begins_anew(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, _old) = pair();
+    let (other, mut theirs) = pair();
+    let (listener, address) = listen();
+    let mut bufs = [[0; 8]; 2];
+    driver.own(fd, false).unwrap();
+    driver.own(other, false).unwrap();
+    pending(submit(&mut driver, read(fd, &mut bufs[0]), 4, 0));
+    pending(submit(&mut driver, read(other, &mut bufs[1]), 8, 0));
+    pending(submit(&mut driver, Op::Accept { fd: listener, multi: true }, 12, 0));
+    driver.turn(Some(0));
+    while driver.next().is_some() {}
+    theirs.write_all(b"bytes").unwrap();
+    let clients = [(); 3].map(|()| TcpStream::connect(&address).unwrap());
+    let _new = pair_at(fd);
+    driver.own(fd, false).unwrap();
+    let mut ends = [(); 5].map(|()| completion(&mut driver));
+    ends.sort_by_key(|end| end.waiter);
+    assert_eq!(ends.map(|end| end.waiter), [4, 8, 12, 12, 12]);
+    assert_eq!([ends[0].result, ends[1].result], [-libc::EBADF, 5]);
+    ends[2..].iter().for_each(|connection| close_behind(connection.result));
+    drop(clients);
+    for fd in [fd, other, listener] {
+        close_under_way(&mut driver, fd);
+    }
+}
+
+/// Closes what something may still wait on.
+fn close_under_way(driver: &mut Driver<Linux>, fd: Fd) {
+    if let Submitted::Pending(_) = submit(driver, Op::Close { fd }, 100, 0) {
+        while completion(driver).waiter != 100 {}
+    }
 }
 
 /// What the kernel had to say of a number's older life is not told to those who wait on the new one.

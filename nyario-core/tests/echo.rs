@@ -12,7 +12,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 scenarios!(on_loop: a_lazy_server_answers, an_eager_server_answers, an_eager_server_speaks_first,
-    an_idle_connection_has_no_fiber, an_idle_connection_that_leaves_is_closed, a_lone_farewell_starts_nothing,
+    an_idle_connection_has_no_fiber, an_idle_connection_that_leaves_is_closed, a_lone_farewell_starts_nothing, bytes_before_a_farewell_are_served,
     a_peer_that_is_done_writing_is_answered, a_server_that_is_done_writing_still_reads,
     megabytes_reach_a_slow_reader, single_bytes_both_ways, a_big_message_in_tiny_reads,
     five_hundred_connections_at_once, connections_come_and_go, servers_keep_their_handlers_apart, what_is_no_server_is_refused);
@@ -103,6 +103,24 @@ fn a_lone_farewell_starts_nothing(looped: Looped) {
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
     });
+}
+
+/// Bytes and farewell have come before the loop looks for the first time.
+fn bytes_before_a_farewell_are_served(looped: Looped) {
+    let address = serve(looped, Start::Lazy, move |fd| {
+        assert_eq!(read_exactly(looped, fd, 4), b"last");
+        assert_eq!(net::read(looped, fd, &mut [0; 8]), Ok(0));
+        say(looped, fd, b"words");
+        looped.stop();
+    });
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(b"last").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    // Nothing else would end it.
+    looped.run().unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "words");
 }
 
 fn a_peer_that_is_done_writing_is_answered(looped: Looped) {
