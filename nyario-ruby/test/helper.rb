@@ -20,6 +20,8 @@ module Helper
     reader, writer = IO.pipe(binmode: true)
     child = fork do
       Process.setpgrp
+      # A shell that starts the tests in the background has interrupts ignored, and children inherit that.
+      Signal.trap(:INT, "DEFAULT")
       reader.close
       writer.write(Marshal.dump(outcome(&block)))
       writer.close
