@@ -17,7 +17,7 @@ use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-scenarios!(on_config: a_run_leaves_nothing_behind, a_loop_runs_again, a_loop_goes_without_a_run, fibers_that_never_ran_are_left_alone,
+scenarios!(on_config: a_run_leaves_nothing_behind, a_loop_runs_again, a_loop_goes_without_a_run, fibers_that_never_ran_go_with_their_code,
     an_end_refuses_whatever_begins, a_stubborn_fiber_is_given_up, connections_that_come_at_the_end_are_closed,
     a_call_without_a_fiber_blocks, what_was_received_ahead_is_read_without_a_fiber, a_connect_without_a_fiber,
     a_child_has_a_loop_of_its_own, a_child_can_leave_its_parents_loop_unused);
@@ -114,13 +114,21 @@ fn a_loop_goes_without_a_run(config: &Config) {
     });
 }
 
-fn fibers_that_never_ran_are_left_alone(config: &Config) {
+fn fibers_that_never_ran_go_with_their_code(config: &Config) {
+    let owned = Rc::new(());
     with_loop(config, |looped| {
-        for _ in 0..50 {
-            go(looped, || panic!("nothing runs"));
+        for number in 0..50u64 {
+            let owned = owned.clone();
+            // Of several sizes, so that what lies on the stack is found wherever it begins.
+            match number % 3 {
+                0 => go(looped, move || panic!("nothing runs: {owned:?}")),
+                1 => go(looped, move || std::hint::black_box((owned, [number; 9])).1[0]),
+                _ => go(looped, move || std::hint::black_box((owned, [number; 900])).1[0]),
+            };
         }
         assert_eq!(looped.fibers(), 50);
     });
+    assert_eq!(Rc::strong_count(&owned), 1);
 }
 
 fn an_end_refuses_whatever_begins(config: &Config) {

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 fn simulate(words: &[&str]) {
     let output = Command::new(env!("CARGO_BIN_EXE_nyario-sim")).args(words).output().expect("the simulation runs");
@@ -15,20 +14,18 @@ fn simulate(words: &[&str]) {
 /// How many operations, for a machine of the usual kind and about ten seconds.
 const OPERATIONS: &str = if cfg!(debug_assertions) { "300000" } else { "5000000" };
 
-/// Seeds that nobody has run before, so that each run of the tests adds to what is known.
-fn fresh() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    (now.as_nanos() as u64 >> 8).to_string()
-}
+/// Where the seeds begin. Always the same: a test that fails by chance says nothing of the change that it was run for.
+/// New ground is for `make soak`.
+const SEED: &str = "1";
 
 #[test]
 fn uring() {
-    simulate(&["--backend", "uring", "--seed", &fresh(), "--ops", OPERATIONS]);
+    simulate(&["--backend", "uring", "--seed", SEED, "--ops", OPERATIONS]);
 }
 
 #[test]
 fn epoll() {
-    simulate(&["--backend", "epoll", "--seed", &fresh(), "--ops", OPERATIONS]);
+    simulate(&["--backend", "epoll", "--seed", SEED, "--ops", OPERATIONS]);
 }
 
 /// What the simulation has found, by a seed whose plan shows it: seen to fail without the mending.

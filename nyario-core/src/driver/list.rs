@@ -33,6 +33,11 @@ pub(super) struct List {
 impl List {
     pub(super) const EMPTY: List = List { head: NONE, tail: NONE };
 
+    /// A list of one record, which must be in no other.
+    pub(super) fn single(index: Index) -> List {
+        List { head: index, tail: index }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.head == NONE
     }

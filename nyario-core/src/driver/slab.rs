@@ -23,6 +23,12 @@ impl Slab {
 
     #[inline(always)]
     pub(super) fn insert(&mut self, request: Request, waiter: u64) -> Index {
+        self.insert_record(request, waiter).0
+    }
+
+    /// Like [`insert`](Self::insert), with the record at hand.
+    #[inline(always)]
+    pub(super) fn insert_record(&mut self, request: Request, waiter: u64) -> (Index, &mut Record) {
         self.live += 1;
         let index = self.free;
         if index == NONE {
@@ -31,18 +37,26 @@ impl Slab {
         let record = &mut self.records[index as usize];
         debug_assert!(record.state == State::Free);
         self.free = record.link.next;
-        record.request = request;
+        // Field by field: as a whole it would be read back from the stack in wider pieces than it was just written
+        // there, which no processor forwards.
+        let Request { ptr, len, fd, events, code } = request;
+        record.request.ptr = ptr;
+        record.request.len = len;
+        record.request.fd = fd;
+        record.request.events = events;
+        record.request.code = code;
         record.waiter = waiter;
         record.link = Link::UNLINKED;
         record.state = State::Waiting;
         record.reason = Reason::None;
         record.polling = false;
-        index
+        (index, record)
     }
 
     #[cold]
-    fn grow(&mut self, request: Request, waiter: u64) -> Index {
+    fn grow(&mut self, request: Request, waiter: u64) -> (Index, &mut Record) {
         let index = Index::try_from(self.records.len()).ok().filter(|&i| i != NONE);
+        let index = index.expect("fewer than 2^32 - 1 operations are under way");
         self.records.push(Record {
             request,
             waiter,
@@ -54,7 +68,7 @@ impl Slab {
             reason: Reason::None,
             polling: false,
         });
-        index.expect("fewer than 2^32 - 1 operations are under way")
+        (index, &mut self.records[index as usize])
     }
 
     /// Like [`insert`](Self::insert), naming the operation.
@@ -67,7 +81,7 @@ impl Slab {
     pub(super) fn remove(&mut self, index: Index) {
         let free = self.free;
         let record = &mut self[index];
-        debug_assert!(record.state == State::Done && record.timer == NONE);
+        debug_assert!(record.state != State::Free && record.timer == NONE);
         record.state = State::Free;
         // Zero is skipped: it belongs to `OpId::NONE`.
         record.generation = (record.generation + 1) & GENERATION_MASK;

@@ -1,92 +1,146 @@
-//! A fiber's control block. It lies at the top of the fiber's own stack, so spawning allocates nothing else and the
-//! lines that a switch touches are neighbours.
+//! A fiber's control block. It lies at the top of the fiber's own stack, and what the fiber runs lies right below it:
+//! spawning allocates nothing else, and the lines that a switch touches are neighbours.
 
+use super::context::{Context, switch};
 use super::stack::Slot;
 use super::table::FiberId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
-use std::mem::MaybeUninit;
 
-/// What resumes a fiber: the result of what it waited for.
-type Input = i32;
+/// How a fiber's code ended: its value, and whether it ended well.
+pub(super) type End = (u64, bool);
 
-/// The coroutine under a fiber. It returns whether its code ended well, and its value.
-type Body = Coroutine<Input, (), (u64, bool), Slot>;
+/// The words that a fiber gives the loop.
+const SUSPENDED: u64 = 0;
+const ENDED: u64 = 1;
 
+/// The first cache line is what suspending and resuming touch.
+#[repr(C, align(64))]
 pub(super) struct Fiber {
-    /// The next in the ready queue.
-    pub(super) next: *mut Fiber,
-    pub(super) id: FiberId,
+    /// Where it goes on, while it is suspended.
+    context: Context,
+    /// Where the loop goes on, while it runs.
+    home: Context,
     /// What it is parked on, or `OpId::NONE`.
     pub(super) op: OpId,
     /// In nanoseconds of the monotonic clock; 0 for none.
     pub(super) deadline: u64,
+    /// The next in the ready queue.
+    pub(super) next: *mut Fiber,
+    pub(super) id: FiberId,
     /// Its next suspension is to fail.
     pub(super) cancelled: bool,
     /// The accepted connection that ends with it.
     pub(super) conn: Option<ConnId>,
-    yielder: *const Yielder<Input, ()>,
-    body: MaybeUninit<Body>,
+    slot: Slot,
+    /// Once it has ended.
+    end: End,
+    /// Drops the code of a fiber that has never run.
+    discard: Option<unsafe fn(*mut Fiber)>,
+}
+
+/// A fiber and what it runs, as they lie on its stack.
+#[repr(C)]
+struct Whole<F> {
+    code: F,
+    fiber: Fiber,
 }
 
 impl Fiber {
     /// Lays a fiber out on a stack. `code` runs when it is first resumed; `id` is filled in by the caller.
     pub(super) fn create<F>(slot: Slot, conn: Option<ConnId>, code: F) -> *mut Fiber
     where
-        F: FnOnce() -> (u64, bool) + 'static,
+        F: FnOnce() -> End + 'static,
     {
-        let (rest, place) = slot.below(size_of::<Fiber>());
-        let fiber = place.cast::<Fiber>();
-        // SAFETY: the top of an unused stack, large and aligned enough, and kept off the stack's usable part.
+        let whole = slot.below(size_of::<Whole<F>>()).cast::<Whole<F>>();
+        // SAFETY: the top of an unused stack, large and aligned enough; what runs grows down from there.
         unsafe {
+            let fiber = &raw mut (*whole).fiber;
+            (&raw mut (*whole).code).write(code);
             fiber.write(Fiber {
-                next: std::ptr::null_mut(),
-                id: FiberId::from_word(0),
+                context: Context::new(whole.cast(), run::<F>, whole.cast()),
+                home: Context::NONE,
                 op: OpId::NONE,
                 deadline: 0,
+                next: std::ptr::null_mut(),
+                id: FiberId::from_word(0),
                 cancelled: false,
                 conn,
-                yielder: std::ptr::null(),
-                body: MaybeUninit::uninit(),
+                slot,
+                end: (0, false),
+                discard: Some(discard::<F>),
             });
-            let body = Body::with_stack(rest, move |yielder, _: Input| {
-                (*fiber).yielder = yielder;
-                code()
-            });
-            (*fiber).body.write(body);
+            fiber
         }
-        fiber
     }
 
-    /// Runs the fiber until it suspends or ends. Its end is returned with the stack it leaves.
+    /// Runs the fiber until it suspends or ends. `true` says that it has ended; [`bury`](Self::bury) is due.
     ///
     /// # Safety
     ///
     /// The fiber must be suspended or new, and on the calling thread's loop.
-    #[inline]
-    pub(super) unsafe fn resume(fiber: *mut Fiber, input: Input) -> Option<((u64, bool), Slot)> {
-        // SAFETY: the body is initialised, and it is borrowed for as long as it runs: what runs on it reaches its own
-        // control block only through raw pointers to the other fields.
-        let body = unsafe { (*fiber).body.assume_init_mut() };
-        match body.resume(input) {
-            CoroutineResult::Yield(()) => None,
-            CoroutineResult::Return(end) => {
-                // SAFETY: the body has ended, is taken out once, and the fiber is not resumed again.
-                let slot = unsafe { (*fiber).body.assume_init_read() }.into_stack();
-                Some((end, slot))
-            }
+    #[inline(always)]
+    pub(super) unsafe fn resume(fiber: *mut Fiber, result: i32) -> bool {
+        // SAFETY: forwarded from the caller; whoever runs reaches the control block through raw pointers only.
+        unsafe { switch(&raw mut (*fiber).home, (*fiber).context, result as u32 as u64) == ENDED }
+    }
+
+    /// How the fiber ended, and the stack that it leaves, its control block included.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must have ended. Nothing of it may be touched once its stack is given back.
+    pub(super) unsafe fn bury(fiber: *mut Fiber) -> (End, Slot) {
+        // SAFETY: forwarded from the caller.
+        unsafe { ((*fiber).end, (*fiber).slot) }
+    }
+
+    /// Drops the code of a fiber that has never run, and says which stack it leaves; `None` for any other.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must not have ended, and it must not be resumed any more if it has never run.
+    pub(super) unsafe fn discard(fiber: *mut Fiber) -> Option<Slot> {
+        // SAFETY: forwarded from the caller.
+        unsafe {
+            let discard = (*fiber).discard?;
+            discard(fiber);
+            Some((*fiber).slot)
         }
     }
 
-    /// Suspends the calling fiber until the loop resumes it.
+    /// Suspends the calling fiber until the loop resumes it, with the result of what it waited for.
     ///
     /// # Safety
     ///
     /// The caller must run on that fiber.
-    #[inline]
-    pub(super) unsafe fn suspend(fiber: *mut Fiber) -> Input {
-        // SAFETY: a running fiber has set its yielder, which lives on its stack until it ends.
-        unsafe { (*(*fiber).yielder).suspend(()) }
+    #[inline(always)]
+    pub(super) unsafe fn suspend(fiber: *mut Fiber) -> i32 {
+        // SAFETY: the fiber runs, so the loop has left its context in `home`.
+        unsafe { switch(&raw mut (*fiber).context, (*fiber).home, SUSPENDED) as i32 }
+    }
+}
+
+/// What a new fiber begins with.
+unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
+    let whole = whole.cast::<Whole<F>>();
+    // SAFETY: `create` has laid it out there, and the code is taken out once.
+    unsafe {
+        let fiber = &raw mut (*whole).fiber;
+        (*fiber).discard = None;
+        let code = (&raw const (*whole).code).read();
+        (*fiber).end = code();
+        switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
+    }
+    unreachable!("a fiber that has ended is not resumed");
+}
+
+/// See [`Fiber::discard`].
+unsafe fn discard<F>(fiber: *mut Fiber) {
+    let whole = fiber.wrapping_byte_sub(std::mem::offset_of!(Whole<F>, fiber)).cast::<Whole<F>>();
+    // SAFETY: the caller says that the code has never run, so it is still there; the mark keeps it from going twice.
+    unsafe {
+        (*fiber).discard = None;
+        (&raw mut (*whole).code).drop_in_place();
     }
 }

@@ -15,6 +15,7 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod context;
 mod control;
 mod scheduler;
 mod stack;

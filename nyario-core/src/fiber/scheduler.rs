@@ -43,6 +43,18 @@ impl<K: Kernel> Inner<K> {
     }
 }
 
+impl<K: Kernel> Drop for Inner<K> {
+    /// What fibers that never ran were to run goes with them.
+    fn drop(&mut self) {
+        for fiber in self.fibers.fibers() {
+            // SAFETY: a fiber in the table has not ended, and nobody resumes it any more.
+            if let Some(slot) = unsafe { Fiber::discard(fiber) } {
+                self.stacks.give(slot);
+            }
+        }
+    }
+}
+
 /// A loop and its fibers. It stays on the thread that made it.
 pub struct Loop<K: Kernel = Linux> {
     inner: UnsafeCell<Inner<K>>,
@@ -214,25 +226,33 @@ impl<K: Kernel> Loop<K> {
         }
     }
 
-    fn switch(&self, fiber: *mut Fiber, input: i32) {
+    /// Inlined where the loop hands out events: a call in between would cost each fiber two mispredicted returns (see
+    /// `context`).
+    #[inline(always)]
+    fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
-        let end = unsafe { Fiber::resume(fiber, input) };
+        let ended = unsafe { Fiber::resume(fiber, result) };
         self.current.set(std::ptr::null_mut());
-        if let Some(((value, well), slot)) = end {
-            // SAFETY: its code has ended; the control block lies on the stack, which is given back below.
-            let (id, conn) = unsafe { ((*fiber).id, (*fiber).conn) };
-            self.with(|inner| {
-                let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
-                let joiner = inner.fibers.end(id, outcome);
-                inner.runtime.driver().complete(joiner, 0);
-                inner.stacks.give(slot);
-                if let Some(conn) = conn {
-                    inner.runtime.finish(conn);
-                }
-            });
+        if ended {
+            self.bury(fiber);
         }
+    }
+
+    #[cold]
+    fn bury(&self, fiber: *mut Fiber) {
+        // SAFETY: it has ended, and its stack is given back last.
+        let (id, conn, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).conn, Fiber::bury(fiber)) };
+        self.with(|inner| {
+            let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
+            let joiner = inner.fibers.end(id, outcome);
+            inner.runtime.driver().complete(joiner, 0);
+            inner.stacks.give(slot);
+            if let Some(conn) = conn {
+                inner.runtime.finish(conn);
+            }
+        });
     }
 
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.

@@ -9,7 +9,6 @@
 //! handed out; those that a whole sweep interval had no use for give them up.
 
 use crate::sys::{Errno, Kernel, check};
-use corosensei::stack::{Stack, StackPointer};
 
 /// What a fiber can use: generous, as only touched pages cost memory.
 const STACK_SIZE: usize = 256 * 1024;
@@ -42,32 +41,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// The stack without the `bytes` at its top.
-    pub(super) fn below(self, bytes: usize) -> (Slot, *mut u8) {
-        let top = (self.top - bytes) & !(ALIGN - 1);
-        (Slot { low: self.low, top }, top as *mut u8)
-    }
-
-    fn whole(self) -> Slot {
-        let top = self.low + STACK_SIZE;
-        Slot { low: self.low, top }
+    /// Where something of so many `bytes` lies at its top; the stack grows down from there.
+    pub(super) fn below(self, bytes: usize) -> *mut u8 {
+        ((self.top - bytes) & !(ALIGN - 1)) as *mut u8
     }
 }
 
 /// Fits every architecture's ABI and keeps a control block on cache lines of its own.
 const ALIGN: usize = 64;
-
-// SAFETY: base and limit are those of a mapping that outlives every fiber of its loop; below the limit lies a guard,
-// which is part of the mapping but not of the slot, and `limit` includes it as the trait asks.
-unsafe impl Stack for Slot {
-    fn base(&self) -> StackPointer {
-        StackPointer::new(self.top).expect("a stack is not at address 0")
-    }
-
-    fn limit(&self) -> StackPointer {
-        StackPointer::new(self.low - GUARD_SIZE).expect("a stack is not at address 0")
-    }
-}
 
 /// The stacks of one loop.
 pub(super) struct StackPool<K: Kernel> {
@@ -97,8 +78,7 @@ impl<K: Kernel> StackPool<K> {
     }
 
     pub(super) fn give(&mut self, slot: Slot) {
-        let whole = slot.whole();
-        self.free.push(staggered(whole));
+        self.free.push(slot);
     }
 
     fn grow(&mut self) -> Result<(), Errno> {

@@ -189,7 +189,9 @@ impl Actor {
             let byte = libc::iovec { iov_base: (&raw mut seven).cast(), iov_len: 1 };
             // SAFETY: the byte outlives the call.
             while unsafe { rig.model.writev(write, &byte, 1, 0) } == -(libc::EINTR as isize) {}
-            rested |= self.turn_round(|| heard.get(), ROUNDS);
+            // A small ring holds few results a turn, and those of others may be before ours.
+            let backlog = 1 + 256 / rig.config().completions.max(1);
+            rested |= self.turn_round(|| heard.get(), ROUNDS * backlog);
             // A worker needs time, and without calls of the kernel none passes; and of a full ring's submissions each
             // turn takes only some.
             let slow = rig.faults().worker > 0 || rig.faults().partial > 0;

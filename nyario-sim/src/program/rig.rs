@@ -4,7 +4,7 @@ use super::plan::{Link, Plan};
 use super::streams::Stream;
 use crate::model::{Faults, Model};
 use crate::random::Random;
-use nyario_core::driver::BackendKind;
+use nyario_core::driver::{BackendKind, Config};
 use nyario_core::fiber::{FiberId, Loop};
 use nyario_core::runtime::Stopper;
 use nyario_core::sys::{Fd, Kernel};
@@ -109,6 +109,10 @@ impl Rig {
 
     pub(super) fn faults(&self) -> Faults {
         self.plan.character.faults
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.plan.config
     }
 
     pub(super) fn below(&self, bound: u64) -> u64 {

@@ -1,8 +1,9 @@
 //! Provided buffers: the kernel picks one when data arrives, so an idle connection holds none.
 //!
 //! The ring that the kernel takes from is first-in-first-out; handing every buffer back to it at once would walk
-//! through all of their memory again and again. So the ring is kept only as full as the traffic asks for (`window`),
-//! and topped up from a stack: the buffer used last, still warm in the cache, is offered first.
+//! through all of their memory again and again. So the ring is kept only as full as the traffic asks for (`window`). A
+//! buffer that is emptied at once takes its place there again; the place of one that is kept for a reader to come is
+//! filled from a stack, the warmest first.
 
 use crate::driver::fds::{FdRecord, NO_BUFFER};
 use crate::sys::abi::{BufEntry, BufReg, uring as abi};
@@ -22,8 +23,9 @@ pub(super) struct Buffers {
     data: *mut u8,
     size: u32,
     mask: u16,
-    /// Our copy of the ring's tail.
+    /// Our copy of the ring's tail, and how much of it the kernel has been shown.
     tail: u16,
+    shown: u16,
     window: u16,
     /// How many the kernel may still take.
     offered: u16,
@@ -66,6 +68,7 @@ impl Buffers {
             size,
             mask: count - 1,
             tail: 0,
+            shown: 0,
             window: WINDOW.min(count),
             offered: 0,
             spare: (0..count).rev().collect(),
@@ -90,23 +93,15 @@ impl Buffers {
         self.size
     }
 
-    /// Tops up what is on offer.
+    /// Tops up what is on offer, and shows the kernel what has been put there since it was last shown.
     pub(super) fn offer(&mut self) {
-        let before = self.tail;
         while self.offered < self.window {
             let Some(id) = self.spare.pop() else { break };
-            let slot = self.map.cast::<BufEntry>().wrapping_add((self.tail & self.mask) as usize);
-            // SAFETY: at most as many are on offer as there are entries, so the kernel is done with this one. Its
-            // last two bytes are left alone: in entry 0 they are the tail.
-            unsafe {
-                (&raw mut (*slot).addr).write(self.address(id) as u64);
-                (&raw mut (*slot).len).write(self.size);
-                (&raw mut (*slot).id).write(id);
-            }
-            self.tail = self.tail.wrapping_add(1);
+            self.put(id);
             self.offered += 1;
         }
-        if self.tail != before {
+        if self.tail != self.shown {
+            self.shown = self.tail;
             // SAFETY: entry 0 lies in the mapping; its tail is read by the kernel atomically, and releasing it
             // publishes the entries.
             unsafe {
@@ -114,6 +109,20 @@ impl Buffers {
                 (*tail).store(self.tail, Ordering::Release);
             }
         }
+    }
+
+    /// Writes the next entry of the ring.
+    #[inline(always)]
+    fn put(&mut self, id: u16) {
+        let slot = self.map.cast::<BufEntry>().wrapping_add((self.tail & self.mask) as usize);
+        // SAFETY: at most as many are on offer as there are entries, so the kernel is done with this one. Its
+        // last two bytes are left alone: in entry 0 they are the tail.
+        unsafe {
+            (&raw mut (*slot).addr).write(self.address(id) as u64);
+            (&raw mut (*slot).len).write(self.size);
+            (&raw mut (*slot).id).write(id);
+        }
+        self.tail = self.tail.wrapping_add(1);
     }
 
     /// The kernel found none on offer: offer more from now on.
@@ -135,10 +144,11 @@ impl Buffers {
         record.buffers += 1;
     }
 
-    /// A buffer comes back: the kernel did not use it, or what it held has been copied out.
+    /// A buffer comes back at once: the kernel did not use it, or what it held has been copied out. It takes the place
+    /// on offer that it had.
+    #[inline(always)]
     pub(super) fn give_back(&mut self, id: u16) {
-        self.offered -= 1;
-        self.spare.push(id);
+        self.put(id);
     }
 
     /// What lies in the first of the connection's buffers.

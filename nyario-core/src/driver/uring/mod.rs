@@ -2,6 +2,7 @@
 //! submitted; a connection of our own receives into provided buffers without being asked again (`receive`).
 
 mod buffers;
+mod everyday;
 mod receive;
 mod ring;
 
@@ -73,6 +74,11 @@ fn user_data(tag: u64, generation: u32, place: u32) -> u64 {
     tag << tag::SHIFT | u64::from(generation) << 32 | u64::from(place)
 }
 
+/// The generation in it.
+fn generation(user_data: u64) -> u32 {
+    (user_data >> 32) as u32 & super::slab::GENERATION_MASK
+}
+
 impl Uring {
     pub(super) fn new<K: Kernel>(kernel: &K, wake: Fd, config: &Config) -> Result<Uring, Errno> {
         let mut ring = Ring::new(kernel, config.submissions, config.completions)?;
@@ -111,6 +117,13 @@ impl Uring {
 
     #[inline(always)]
     pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
+        if let Some(submitted) = self.submit_everyday(ledger, &request, waiter) {
+            return submitted;
+        }
+        self.submit_other(ledger, request, waiter)
+    }
+
+    fn submit_other<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
         let side = request.code.side();
         if !rides_along(&request, ledger.fds.at(fd).kind)
@@ -279,10 +292,18 @@ impl Uring {
     }
 
     /// Works off one completion.
+    #[inline(always)]
     pub(super) fn harvest<K: Kernel>(&mut self, ledger: &mut Ledger<K>) -> Harvest {
         let Some(cqe) = self.ring.pop() else { return Harvest::Idle };
+        match self.harvest_everyday(ledger, cqe) {
+            Some(completion) => Harvest::Complete(completion),
+            None => self.harvest_other(ledger, cqe),
+        }
+    }
+
+    fn harvest_other<K: Kernel>(&mut self, ledger: &mut Ledger<K>, cqe: Cqe) -> Harvest {
         let place = cqe.user_data as u32;
-        let generation = (cqe.user_data >> 32) as u32 & super::slab::GENERATION_MASK;
+        let generation = generation(cqe.user_data);
         match cqe.user_data >> tag::SHIFT {
             tag::OPERATION => {
                 debug_assert!(ledger.slab[place].generation == generation, "a record outlives its operation");
@@ -296,17 +317,8 @@ impl Uring {
         Harvest::Quiet
     }
 
-    #[inline]
     fn complete<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Harvest {
         let record = &ledger.slab[index];
-        // The everyday case in one pass: a send went out, and nobody else waits to send or to close.
-        if cqe.res >= 0 && matches!(record.request.code, Code::Write | Code::Send) && !record.polling {
-            let known = ledger.fds.at(record.request.fd);
-            if known.write.is_single() && !known.closing {
-                ledger.land(index);
-                return Harvest::Complete(ledger.conclude(index, cqe.res));
-            }
-        }
         let (code, fd, waiter) = (record.request.code, record.request.fd, record.waiter);
         if code == Code::AcceptMulti && cqe.res >= 0 && cqe.flags & abi::CQE_F_MORE != 0 {
             return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });

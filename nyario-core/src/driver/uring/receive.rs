@@ -20,7 +20,7 @@ use crate::driver::attempt::attempt;
 use crate::driver::fds::{FdRecord, Multishot, NO_BUFFER, ready};
 use crate::driver::ledger::Ledger;
 use crate::driver::list::{Index, NONE};
-use crate::driver::op::{Code, Completion, Request, State};
+use crate::driver::op::{Code, Request, State};
 use crate::sys::abi::{Cqe, Sqe, uring as abi};
 use crate::sys::{Fd, Kernel};
 
@@ -186,41 +186,8 @@ impl Uring {
         }
     }
 
-    /// The everyday case of [`received`](Self::received), in one pass: a message has come, one reader waits for it, and
-    /// it fits. The bytes go straight from the provided buffer to the reader.
-    #[inline(always)]
-    fn deliver<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, generation: u32, cqe: Cqe) -> Option<Completion> {
-        const EVERYDAY: u32 = abi::CQE_F_BUFFER | abi::CQE_F_MORE;
-        if cqe.flags & EVERYDAY != EVERYDAY || cqe.res <= 0 {
-            return None;
-        }
-        let record = ledger.fds.at(fd);
-        let index = record.read.first();
-        let alone = record.first_buffer == NO_BUFFER && record.poll.is_empty() && index != NONE;
-        if !alone || record.generation != generation || record.closing {
-            return None;
-        }
-        let Request { ptr, len, code, .. } = ledger.slab[index].request;
-        let count = cqe.res as usize;
-        if !matches!(code, Code::Read | Code::Recv) || count > len {
-            return None;
-        }
-        let id = (cqe.flags >> abi::CQE_BUFFER_SHIFT) as u16;
-        let buffers = self.buffers.as_mut()?;
-        if cqe.res as u32 == buffers.size() {
-            return None;
-        }
-        // SAFETY: the reader lends `len` bytes, and the kernel has filled `count` of the buffer and given it up.
-        unsafe { std::ptr::copy_nonoverlapping(buffers.filled(id), ptr, count) };
-        buffers.give_back(id);
-        Some(ledger.conclude(index, cqe.res))
-    }
-
     /// Works off one completion of a multishot receive.
     pub(super) fn received<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, generation: u32, cqe: Cqe) -> Harvest {
-        if let Some(completion) = self.deliver(ledger, fd, generation, cqe) {
-            return Harvest::Complete(completion);
-        }
         let mut harvest = Harvest::Quiet;
         let record = ledger.fds.at(fd);
         // The receive counts as in flight, and while it does the number cannot begin another life.

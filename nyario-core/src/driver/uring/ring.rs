@@ -155,6 +155,7 @@ impl Ring {
     }
 
     /// Queues a submission; it reaches the kernel with the next enter, behind all that were queued before it.
+    #[inline(always)]
     pub(super) fn push<K: Kernel>(&mut self, kernel: &K, sqe: Sqe) {
         if self.overflow.is_empty() && (self.has_room() || self.flush(kernel)) {
             self.write(sqe);
@@ -222,6 +223,7 @@ impl Ring {
     }
 
     /// Hands the kernel what is queued without reaping, to make room. `false` when there is none even so.
+    #[cold]
     fn flush<K: Kernel>(&mut self, kernel: &K) -> bool {
         let flags = self.enter_flags & !abi::ENTER_GETEVENTS;
         let arg = EventsArg::default();

@@ -1,0 +1,131 @@
+//! What nearly every message passes, each in one pass over its records: a small send and its end, a read that waits
+//! for a message and the message. Whatever is out of the ordinary is left to the rest of the backend, which gives the
+//! same answers in more steps.
+//!
+//! ```text
+//!   submit   send ----> record in flight, submission in the ring     read ----> record in the queue
+//!   harvest  sent ----> record gone, completion                      message -> copied out, record gone, completion
+//! ```
+
+use super::{RIDE_MAX, Uring, generation, tag, user_data};
+use crate::driver::fds::{Kind, Multishot, NO_BUFFER};
+use crate::driver::ledger::Ledger;
+use crate::driver::list::{Index, List, NONE};
+use crate::driver::op::{Code, Completion, OpId, Request, State, Submitted};
+use crate::sys::abi::{Cqe, Sqe, uring as abi};
+use crate::sys::{Fd, Kernel};
+
+impl Uring {
+    /// Begins a small send behind which nobody waits, or a read for which a multishot receive is at work.
+    #[inline(always)]
+    pub(super) fn submit_everyday<K: Kernel>(
+        &mut self,
+        ledger: &mut Ledger<K>,
+        request: &Request,
+        waiter: u64,
+    ) -> Option<Submitted> {
+        let Ledger { kernel, slab, fds, .. } = ledger;
+        let record = fds.at(request.fd);
+        match request.code {
+            Code::Write | Code::Send => {
+                if record.kind != Kind::Socket || request.len > RIDE_MAX || !record.write.is_empty() {
+                    return None;
+                }
+                let (index, op) = slab.insert_record(*request, waiter);
+                op.state = State::InFlight;
+                record.write = List::single(index);
+                record.in_flight += 1;
+                let sqe = Sqe {
+                    opcode: abi::OP_SEND,
+                    fd: request.fd,
+                    addr: request.ptr as u64,
+                    len: request.len as u32,
+                    op_flags: libc::MSG_NOSIGNAL as u32,
+                    user_data: user_data(tag::OPERATION, op.generation, index),
+                    ..Sqe::default()
+                };
+                let id = OpId { index, generation: op.generation };
+                self.ring.push(kernel, sqe);
+                Some(Submitted::Pending(id))
+            }
+            Code::Read | Code::Recv => {
+                let waits = record.multishot == Multishot::Armed && record.first_buffer == NO_BUFFER;
+                if !waits || record.ended != 0 || !record.read.is_empty() {
+                    return None;
+                }
+                let (index, op) = slab.insert_record(*request, waiter);
+                record.read = List::single(index);
+                Some(Submitted::Pending(OpId { index, generation: op.generation }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Works off the completion of what [`submit_everyday`](Self::submit_everyday) began.
+    #[inline(always)]
+    pub(super) fn harvest_everyday<K: Kernel>(&mut self, ledger: &mut Ledger<K>, cqe: Cqe) -> Option<Completion> {
+        let place = cqe.user_data as u32;
+        match cqe.user_data >> tag::SHIFT {
+            tag::OPERATION => sent(ledger, place, cqe),
+            tag::RECEIVE => self.deliver(ledger, place as Fd, cqe),
+            _ => None,
+        }
+    }
+
+    /// A message has come, one reader waits for it, and it fits: the bytes go straight from the provided buffer to the
+    /// reader.
+    #[inline(always)]
+    fn deliver<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, cqe: Cqe) -> Option<Completion> {
+        const EVERYDAY: u32 = abi::CQE_F_BUFFER | abi::CQE_F_MORE;
+        let Ledger { slab, fds, timers, .. } = ledger;
+        let record = fds.at(fd);
+        let index = record.read.first();
+        let alone = record.first_buffer == NO_BUFFER && record.poll.is_empty() && record.read.is_single();
+        if !alone || cqe.flags & EVERYDAY != EVERYDAY || cqe.res <= 0 || record.closing {
+            return None;
+        }
+        debug_assert!(record.generation == generation(cqe.user_data), "a descriptor outlives its receive");
+        let op = &mut slab[index];
+        let count = cqe.res as usize;
+        let buffers = self.buffers.as_mut()?;
+        let fits = count <= op.request.len && cqe.res as u32 != buffers.size();
+        if !matches!(op.request.code, Code::Read | Code::Recv) || !fits {
+            return None;
+        }
+        let id = (cqe.flags >> abi::CQE_BUFFER_SHIFT) as u16;
+        // SAFETY: the reader lends `len` bytes, and the kernel has filled `count` of the buffer and given it up.
+        unsafe { std::ptr::copy_nonoverlapping(buffers.filled(id), op.request.ptr, count) };
+        buffers.give_back(id);
+        let waiter = op.waiter;
+        if op.timer != NONE {
+            timers.remove(slab, index);
+        }
+        record.read = List::EMPTY;
+        slab.remove(index);
+        Some(Completion { waiter, result: cqe.res, more: false })
+    }
+}
+
+/// A send went out, and nobody else waits to send or to close.
+#[inline(always)]
+fn sent<K: Kernel>(ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Option<Completion> {
+    let Ledger { slab, fds, timers, .. } = ledger;
+    let op = &mut slab[index];
+    debug_assert!(op.generation == generation(cqe.user_data), "a record outlives its operation");
+    if cqe.res < 0 || !matches!(op.request.code, Code::Write | Code::Send) || op.polling {
+        return None;
+    }
+    debug_assert!(op.state == State::InFlight);
+    let record = fds.at(op.request.fd);
+    if !record.write.is_single() || record.closing {
+        return None;
+    }
+    let waiter = op.waiter;
+    if op.timer != NONE {
+        timers.remove(slab, index);
+    }
+    record.write = List::EMPTY;
+    record.in_flight -= 1;
+    slab.remove(index);
+    Some(Completion { waiter, result: cqe.res, more: false })
+}
