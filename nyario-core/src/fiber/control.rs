@@ -25,11 +25,11 @@ pub(super) struct Fiber {
     pub(super) op: OpId,
     /// In nanoseconds of the monotonic clock; 0 for none.
     pub(super) deadline: u64,
+    /// Its next suspension is to fail.
+    pub(super) cancelled: bool,
     /// The next in the ready queue.
     pub(super) next: *mut Fiber,
     pub(super) id: FiberId,
-    /// Its next suspension is to fail.
-    pub(super) cancelled: bool,
     /// The accepted connection that ends with it.
     pub(super) conn: Option<ConnId>,
     slot: Slot,
@@ -62,9 +62,9 @@ impl Fiber {
                 home: Context::NONE,
                 op: OpId::NONE,
                 deadline: 0,
+                cancelled: false,
                 next: std::ptr::null_mut(),
                 id: FiberId::from_word(0),
-                cancelled: false,
                 conn,
                 slot,
                 end: (0, false),
@@ -82,7 +82,7 @@ impl Fiber {
     #[inline(always)]
     pub(super) unsafe fn resume(fiber: *mut Fiber, result: i32) -> bool {
         // SAFETY: forwarded from the caller; whoever runs reaches the control block through raw pointers only.
-        unsafe { switch(&raw mut (*fiber).home, (*fiber).context, result as u32 as u64) == ENDED }
+        unsafe { switch(&raw mut (*fiber).home, &raw const (*fiber).context, result as u32 as u64) == ENDED }
     }
 
     /// How the fiber ended, and the stack that it leaves, its control block included.
@@ -117,7 +117,7 @@ impl Fiber {
     #[inline(always)]
     pub(super) unsafe fn suspend(fiber: *mut Fiber) -> i32 {
         // SAFETY: the fiber runs, so the loop has left its context in `home`.
-        unsafe { switch(&raw mut (*fiber).context, (*fiber).home, SUSPENDED) as i32 }
+        unsafe { switch(&raw mut (*fiber).context, &raw const (*fiber).home, SUSPENDED) as i32 }
     }
 }
 
@@ -130,7 +130,7 @@ unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
         (*fiber).discard = None;
         let code = (&raw const (*whole).code).read();
         (*fiber).end = code();
-        switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
+        switch(&raw mut (*fiber).context, &raw const (*fiber).home, ENDED);
     }
     unreachable!("a fiber that has ended is not resumed");
 }

@@ -1,32 +1,23 @@
 //! The switch on AArch64.
 //!
 //! ```text
-//!   left:   | resume address | - | x19 | x29 | ... its frames    new:   | start | - | arg | entry |  top
-//!             ^ context                                                   ^ context
+//!   left:   | x19 | x29 | ... its frames        new:   | arg | entry |  top
+//!             ^ stack                                    ^ stack
 //! ```
 //!
 //! x19 and x29 are saved by hand, as the compiler has them reserved; of the others it saves those that are live.
 
-use super::Entry;
+use super::Context;
 use std::arch::{asm, naked_asm};
 
-pub(super) unsafe fn prepare(top: *mut u8, entry: Entry, arg: *mut u8) -> *mut u8 {
-    let words = [start as *const () as usize, 0, arg as usize, entry as usize];
-    let context = top.wrapping_sub(size_of_val(&words));
-    // SAFETY: the caller gives a stack that nobody uses.
-    unsafe { context.cast::<[usize; 4]>().write(words) };
-    context
-}
-
-/// Where a new context begins, with the stack pointer still at the words that `prepare` left for it.
+/// Where a new context begins: below the two words that were left for it.
 #[unsafe(naked)]
-unsafe extern "C" fn start() {
+pub(super) unsafe extern "C" fn start() {
     naked_asm!(
         // There is no caller: unwinders and debuggers stop here.
         ".cfi_startproc",
         ".cfi_undefined x30",
-        "ldp x0, x9, [sp, #16]",
-        "add sp, sp, #32",
+        "ldp x0, x9, [sp], #16",
         "mov x29, xzr",
         "mov x30, xzr",
         "blr x9",
@@ -36,24 +27,21 @@ unsafe extern "C" fn start() {
 }
 
 #[inline(always)]
-pub(super) unsafe fn switch(from: *mut *mut u8, to: *mut u8, word: u64) -> u64 {
+pub(super) unsafe fn switch(from: *mut Context, to: *const Context, word: u64) -> u64 {
     let answer;
-    // SAFETY: the caller says that `to` was left by this or made by `prepare`. Whoever continues `from` finds x19 and
+    // SAFETY: the caller says that `to` was left by this or is new. Whoever continues `from` finds x19 and
     // x29 where they were stored; every other register is declared lost.
     unsafe {
         asm!(
-            "sub sp, sp, #32",
-            "adr x9, 2f",
-            "str x9, [sp]",
-            "stp x19, x29, [sp, #16]",
+            "stp x19, x29, [sp, #-16]!",
             "mov x9, sp",
-            "str x9, [x0]",
-            "mov sp, x1",
-            "ldr x9, [sp]",
-            "br x9",
+            "adr x10, 2f",
+            "stp x9, x10, [x0]",
+            "ldp x9, x10, [x1]",
+            "mov sp, x9",
+            "br x10",
             "2:",
-            "ldp x19, x29, [sp, #16]",
-            "add sp, sp, #32",
+            "ldp x19, x29, [sp], #16",
             inout("x0") from => _,
             inout("x1") to => _,
             inout("x2") word => answer,

@@ -6,8 +6,10 @@
 //!   fiber:  ... <- goes on with the result -----> switch(&context, home, word)
 //! ```
 //!
-//! A context is the stack pointer of whoever was left; what else it needs lies on that stack. The switch is inlined
-//! where it is used: the compiler then saves just what is live there. And it leaves by a jump, not by a return. A
+//! A context is the stack pointer of whoever was left, and the address to go on at; what else it needs lies on that
+//! stack. (The address does not, as the processor would then wait for the stack's memory before it knew where to go.)
+//! The switch is inlined where it is used: the compiler then saves just what is live there. And it leaves by a jump, not
+//! by a return. A
 //! return would be predicted to go back to whoever called the switch, which is on the other stack; so it, and each
 //! return that the fiber makes after it, would be mispredicted. With a jump the processor's stack of return addresses
 //! stays as deep as the calls are, and when the next fiber returns from where this one called, that is even predicted.
@@ -27,12 +29,15 @@ pub(super) type Entry = unsafe extern "C" fn(arg: *mut u8) -> !;
 
 /// Somebody who was left.
 #[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub(super) struct Context(*mut u8);
+#[repr(C)]
+pub(super) struct Context {
+    stack: *mut u8,
+    resume: *const u8,
+}
 
 impl Context {
     /// Nobody.
-    pub(super) const NONE: Context = Context(std::ptr::null_mut());
+    pub(super) const NONE: Context = Context { stack: std::ptr::null_mut(), resume: std::ptr::null() };
 
     /// A context that begins with `entry(arg)` on the stack that ends at `top`. The word of the first switch is lost.
     ///
@@ -41,8 +46,11 @@ impl Context {
     /// `top` must be the end of a stack that is writable, unused, and aligned to 16 bytes.
     pub(super) unsafe fn new(top: *mut u8, entry: Entry, arg: *mut u8) -> Context {
         debug_assert!((top as usize).is_multiple_of(16));
-        // SAFETY: forwarded from the caller.
-        Context(unsafe { arch::prepare(top, entry, arg) })
+        let words = [arg as usize, entry as usize];
+        let stack = top.wrapping_sub(size_of_val(&words));
+        // SAFETY: the caller gives a stack that nobody uses.
+        unsafe { stack.cast::<[usize; 2]>().write(words) };
+        Context { stack, resume: arch::start as *const () as *const u8 }
     }
 }
 
@@ -54,9 +62,9 @@ impl Context {
 /// `to` must have been left, or be new, and not have been continued since. Both stacks must stay, and stay on the
 /// calling thread.
 #[inline(always)]
-pub(super) unsafe fn switch(from: *mut Context, to: Context, word: u64) -> u64 {
+pub(super) unsafe fn switch(from: *mut Context, to: *const Context, word: u64) -> u64 {
     // SAFETY: forwarded from the caller.
-    unsafe { arch::switch(from.cast(), to.0, word) }
+    unsafe { arch::switch(from, to, word) }
 }
 
 #[cfg(test)]
@@ -87,7 +95,7 @@ mod tests {
         loop {
             // SAFETY: the pair outlives the contexts, and main is suspended while this runs.
             unsafe {
-                let word = switch(&raw mut (*pair).other, (*pair).main, said);
+                let word = switch(&raw mut (*pair).other, &raw const (*pair).main, said);
                 (*pair).heard.push(word);
             }
             said += 1;
@@ -102,7 +110,7 @@ mod tests {
         begin(&mut stack, pair, listen);
         for round in 0..4 {
             // SAFETY: the other is new or has been left in its switch.
-            let said = unsafe { switch(&raw mut (*pair).main, (*pair).other, u64::MAX - round) };
+            let said = unsafe { switch(&raw mut (*pair).main, &raw const (*pair).other, u64::MAX - round) };
             assert_eq!(said, 100 + round);
         }
         // SAFETY: nobody else looks at it now.
@@ -125,7 +133,7 @@ mod tests {
             let expected = hoard(seed, || ());
             // SAFETY: as in `listen`.
             let leave = || unsafe {
-                switch(&raw mut (*pair).other, (*pair).main, 0);
+                switch(&raw mut (*pair).other, &raw const (*pair).main, 0);
             };
             assert_eq!(hoard(seed, leave), expected);
             seed += 1;
@@ -142,7 +150,7 @@ mod tests {
             let expected = hoard(seed, || ());
             // SAFETY: the other is new or has been left in its switch.
             let leave = || unsafe {
-                switch(&raw mut (*pair).main, (*pair).other, 0);
+                switch(&raw mut (*pair).main, &raw const (*pair).other, 0);
             };
             assert_eq!(hoard(seed, leave), expected);
         }
@@ -156,7 +164,7 @@ mod tests {
         let trace = std::backtrace::Backtrace::force_capture().to_string();
         let told = if trace.contains("panics") { value } else { 0 };
         // SAFETY: as in `listen`.
-        unsafe { switch(&raw mut (*pair).other, (*pair).main, told) };
+        unsafe { switch(&raw mut (*pair).other, &raw const (*pair).main, told) };
         unreachable!("nobody continues it");
     }
 
@@ -167,6 +175,6 @@ mod tests {
         let pair = &raw mut pair;
         begin(&mut stack, pair, panics);
         // SAFETY: the other is new.
-        assert_eq!(unsafe { switch(&raw mut (*pair).main, (*pair).other, 0) }, 5);
+        assert_eq!(unsafe { switch(&raw mut (*pair).main, &raw const (*pair).other, 0) }, 5);
     }
 }

@@ -1,26 +1,18 @@
 //! The switch on x86-64.
 //!
 //! ```text
-//!   left:   | resume address | rbx | rbp | ... its frames        new:   | start | arg | entry |  top
-//!             ^ context                                                   ^ context
+//!   left:   | rbx | rbp | ... its frames        new:   | arg | entry |  top
+//!             ^ stack                                    ^ stack
 //! ```
 //!
 //! rbx and rbp are saved by hand, as the compiler has them reserved; of the others it saves those that are live.
 
-use super::Entry;
+use super::Context;
 use std::arch::{asm, naked_asm};
 
-pub(super) unsafe fn prepare(top: *mut u8, entry: Entry, arg: *mut u8) -> *mut u8 {
-    let words = [start as *const () as usize, arg as usize, entry as usize];
-    let context = top.wrapping_sub(size_of_val(&words));
-    // SAFETY: the caller gives a stack that nobody uses.
-    unsafe { context.cast::<[usize; 3]>().write(words) };
-    context
-}
-
-/// Where a new context begins: below the two words that `prepare` left for it.
+/// Where a new context begins: below the two words that were left for it.
 #[unsafe(naked)]
-unsafe extern "C" fn start() {
+pub(super) unsafe extern "C" fn start() {
     naked_asm!(
         // There is no caller: unwinders and debuggers stop here.
         ".cfi_startproc",
@@ -35,20 +27,19 @@ unsafe extern "C" fn start() {
 }
 
 #[inline(always)]
-pub(super) unsafe fn switch(from: *mut *mut u8, to: *mut u8, word: u64) -> u64 {
+pub(super) unsafe fn switch(from: *mut Context, to: *const Context, word: u64) -> u64 {
     let answer;
-    // SAFETY: the caller says that `to` was left by this or made by `prepare`. Whoever continues `from` finds rbx and
+    // SAFETY: the caller says that `to` was left by this or is new. Whoever continues `from` finds rbx and
     // rbp where they were pushed; every other register is declared lost.
     unsafe {
         asm!(
             "push rbp",
             "push rbx",
             "lea rax, [rip + 2f]",
-            "push rax",
             "mov [rdi], rsp",
-            "mov rsp, rsi",
-            "pop rax",
-            "jmp rax",
+            "mov [rdi + 8], rax",
+            "mov rsp, [rsi]",
+            "jmp [rsi + 8]",
             "2:",
             "pop rbx",
             "pop rbp",
