@@ -337,13 +337,11 @@ impl<K: Kernel> Runtime<K> {
         };
         self.driver.turn(limit);
         self.turns += 1;
-        // The clock costs more than the rest of this, so it is read only when there is time for it or somebody waits.
-        let quiet = restless && !busy && (self.paused > 0 || !self.driver.has_news());
         let due = self.turns >= SWEEP_TURNS
-            || (quiet && self.driver.kernel().now().saturating_sub(self.swept) >= SWEEP_NANOS);
+            || (restless && !busy && self.driver.kernel().lately().saturating_sub(self.swept) >= SWEEP_NANOS);
         if due {
             self.turns = 0;
-            self.swept = self.driver.kernel().now();
+            self.swept = self.driver.kernel().lately();
             self.driver.sweep(SWEEP_DESCRIPTORS);
             if self.paused > 0 {
                 self.resume_accepting();

@@ -33,6 +33,8 @@ pub type Fd = i32;
 pub unsafe trait Kernel: Clone + 'static {
     /// Nanoseconds of the monotonic clock.
     fn now(&self) -> u64;
+    /// The same, up to ten milliseconds late, and cheap enough for every turn.
+    fn lately(&self) -> u64;
 
     /// `close(2)`.
     fn close(&self, fd: Fd) -> i32;

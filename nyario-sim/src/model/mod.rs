@@ -271,6 +271,11 @@ unsafe impl Kernel for Model {
         world.now
     }
 
+    fn lately(&self) -> u64 {
+        let world = self.world();
+        world.now - world.now % 4_000_000
+    }
+
     fn close(&self, fd: Fd) -> i32 {
         self.call().close(fd)
     }

@@ -26,15 +26,23 @@ fn status(stat: &libc::stat) -> FdStatus {
     FdStatus { kind: stat.st_mode & libc::S_IFMT, device: stat.st_dev, inode: stat.st_ino }
 }
 
+/// The one libc call: it reads a page that the kernel shares (the vDSO) and enters nothing that could block, so there is
+/// no reason to interpose it, and a trap would cost five times as much.
+fn clock(which: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the duration of the call.
+    unsafe { libc::clock_gettime(which, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 // SAFETY: each method is the system call of its name with the arguments in the kernel's order; nothing is kept.
 unsafe impl Kernel for Linux {
     fn now(&self) -> u64 {
-        // The one libc call: it reads a page that the kernel shares (the vDSO) and enters nothing that could block,
-        // so there is no reason to interpose it, and a trap would cost five times as much.
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid timespec for the duration of the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+        clock(libc::CLOCK_MONOTONIC)
+    }
+
+    fn lately(&self) -> u64 {
+        clock(libc::CLOCK_MONOTONIC_COARSE)
     }
 
     fn close(&self, fd: Fd) -> i32 {
