@@ -10,7 +10,7 @@ EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
 EXTENSION := nyario-ruby/lib/nyario.so
 
-.PHONY: build library gem examples demo test setup header clean
+.PHONY: build library gem examples demo test soak setup header clean
 .DEFAULT_GOAL := build
 
 build: library gem examples
@@ -46,6 +46,10 @@ demo: build
 
 test: build floors
 	scripts/test
+
+# Hours of simulation, until it is stopped or something fails; `scripts/soak MINUTES` bounds it.
+soak:
+	scripts/soak
 
 clean:
 	$(CARGO) clean

@@ -2,7 +2,7 @@
 //! spawning allocates nothing else, and the lines that a switch touches are neighbours.
 
 use super::context::{Context, switch};
-use super::stack::Slot;
+use super::stack::{ALIGN, STACK_SIZE, Slot};
 use super::table::FiberId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
@@ -52,6 +52,10 @@ impl Fiber {
     where
         F: FnOnce() -> End + 'static,
     {
+        const {
+            assert!(align_of::<Whole<F>>() <= ALIGN, "what a fiber runs is aligned to a cache line at most");
+            assert!(size_of::<Whole<F>>() <= STACK_SIZE / 4, "what a fiber runs leaves room on its stack");
+        }
         let whole = slot.below(size_of::<Whole<F>>()).cast::<Whole<F>>();
         // SAFETY: the top of an unused stack, large and aligned enough; what runs grows down from there.
         unsafe {

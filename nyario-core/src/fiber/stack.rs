@@ -11,7 +11,7 @@
 use crate::sys::{Errno, Kernel, check};
 
 /// What a fiber can use: generous, as only touched pages cost memory.
-const STACK_SIZE: usize = 256 * 1024;
+pub(super) const STACK_SIZE: usize = 256 * 1024;
 
 /// C code may move its stack pointer far without touching what it skips, so the guard is wide; it costs address space.
 const GUARD_SIZE: usize = 64 * 1024;
@@ -48,7 +48,7 @@ impl Slot {
 }
 
 /// Fits every architecture's ABI and keeps a control block on cache lines of its own.
-const ALIGN: usize = 64;
+pub(super) const ALIGN: usize = 64;
 
 /// The stacks of one loop.
 pub(super) struct StackPool<K: Kernel> {
