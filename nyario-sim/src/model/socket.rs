@@ -325,18 +325,29 @@ impl World {
         let socket = self.socket_of(file).expect("checked above");
         let State::Connected { receive, send } = socket.state else { return -libc::ENOTCONN };
         let wire = socket.wire;
-        if how != libc::SHUT_RD {
-            socket.shut_write = true;
-            self.finish_flow(send);
-        }
+        socket.shut_write |= how != libc::SHUT_RD;
         if how != libc::SHUT_WR {
             self.flow(receive).end = End::Arrived;
-            if wire == Wire::Unix {
-                self.flow(receive).deaf = true;
-                self.wake_writer(receive, ANY);
+        }
+        if wire == Wire::Unix {
+            self.wake(file, ANY);
+        }
+        if how != libc::SHUT_RD {
+            self.finish_flow(send);
+        }
+        if wire == Wire::Inet {
+            // It is done to a broken connection too, which then says so.
+            let broken = self.flow(send).writer.is_none();
+            self.wake(file, ANY);
+            return if broken { -libc::ENOTCONN } else { 0 };
+        }
+        if how != libc::SHUT_WR {
+            self.flow(receive).deaf = true;
+            if let Some(peer) = self.flow(receive).writer {
+                self.socket_of(peer).expect("a peer is a socket").shut_write = true;
+                self.wake(peer, ANY);
             }
         }
-        self.wake(file, ANY);
         0
     }
 

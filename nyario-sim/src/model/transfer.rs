@@ -272,6 +272,7 @@ impl World {
             return self.schedule(delay, Event::End(id));
         }
         flow.end = End::Arrived;
+        flow.done = true;
         self.wake_reader(id, super::world::ANY);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::plan::{How, Link, Step};
 use super::rig::{Pending, Rig, What};
+use super::streams::Stream;
 use nyario_core::driver::Op;
 use nyario_core::fiber::Options;
 use nyario_core::sys::{Errno, Fd, Kernel};
@@ -97,8 +98,9 @@ impl Actor {
             Step::Write(end, len, how) => self.write(end, len as usize, how),
             Step::AtHand(end) => {
                 if let (Some(fd), Some(_)) = (self.usable(end), rig.end(end).reads) {
-                    let result = self.perform(What::Read(fd), Some(end), rig.end(end).reads, Op::AtHand { fd });
-                    self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
+                    let stream = rig.end(end).reads;
+                    let result = self.perform(What::Read(fd), Some(end), stream, Op::AtHand { fd });
+                    self.allow(result, &rig.errors(stream, Stream::read_errors));
                     assert!(result != 0, "at hand is more than nothing");
                 }
             }
@@ -125,6 +127,11 @@ impl Actor {
                 if !rig.plan.pairs[end / 2].owned && rig.may_vanish(end, fd) {
                     rig.take_end(end);
                     rig.model.close(fd);
+                }
+            }
+            Step::Shut(end, how) => {
+                if let (Some(fd), true) = (self.usable(end), rig.plan.pairs[end / 2].link != Link::Pipe) {
+                    rig.shut(end, fd, how);
                 }
             }
             Step::Reopen(pair) => {
@@ -300,11 +307,10 @@ impl Actor {
             How::Socket => Op::Recv { fd, buf, len },
         };
         let result = self.perform(What::Read(fd), Some(end), Some(stream), op);
-        self.allow(result, &[libc::ECONNRESET, libc::EPIPE, self.no_socket(end, how)]);
-        assert!(result <= len as i32, "{result} of {len} bytes");
-        let count = result.max(0) as usize;
-        rig.streams.borrow_mut()[stream].read(ticket, &self.memory[..count]);
-        rig.streams.borrow_mut()[stream].ended |= result == 0;
+        let mut errors = rig.errors(Some(stream), Stream::read_errors);
+        errors.push(self.no_socket(end, how));
+        self.allow(result, &errors);
+        rig.streams.borrow_mut()[stream].read(ticket, result, &self.memory[..len]);
         self.take_back(len);
     }
 
@@ -321,9 +327,10 @@ impl Actor {
             How::Socket => Op::Send { fd, buf, len },
         };
         let result = self.perform(What::Write(fd), Some(end), None, op);
-        self.allow(result, &[libc::ECONNRESET, libc::EPIPE, self.no_socket(end, how)]);
-        assert!(result <= len as i32, "{result} of {len} bytes");
-        rig.streams.borrow_mut()[stream].wrote(ticket, &bytes[..result.max(0) as usize]);
+        let mut errors = rig.errors(Some(stream), Stream::write_errors);
+        errors.push(self.no_socket(end, how));
+        self.allow(result, &errors);
+        rig.streams.borrow_mut()[stream].wrote(ticket, result, &bytes);
         self.take_back(len);
     }
 

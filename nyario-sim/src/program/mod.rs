@@ -1,5 +1,6 @@
 //! Random programs over a loop on the model, and the oracle that watches them.
 
+mod bytes;
 mod cut;
 mod fiber;
 mod peer;
@@ -7,6 +8,7 @@ mod plan;
 mod rig;
 mod run;
 mod streams;
+mod tickets;
 
 pub use cut::Cut;
 pub use plan::{How, Leave, Link, PairPlan, PeerPlan, Plan, Step};

@@ -63,10 +63,11 @@ fn attend_once(rig: &Rig, pair: usize, life: u32, ticks: u64) -> bool {
     let Some(fd) = end.fd.filter(|_| end.life == life) else { return false };
     if ticks == 0 {
         match rig.below(4) {
-            0 => {
-                rig.model.shutdown(fd, libc::SHUT_WR);
+            0 => rig.shut(at, fd, libc::SHUT_WR),
+            1 => {
+                rig.breaks(at);
+                rig.model.reset(fd);
             }
-            1 => rig.model.reset(fd),
             2 => {
                 rig.take_end(at);
                 leave(rig, fd);
@@ -82,14 +83,13 @@ fn attend_once(rig: &Rig, pair: usize, life: u32, ticks: u64) -> bool {
         let result = receive(rig, fd, &mut bytes);
         let mut streams = rig.streams.borrow_mut();
         let ticket = streams[stream].begin_read();
-        streams[stream].read(ticket, &bytes[..result.max(0) as usize]);
-        streams[stream].ended |= result == 0;
+        streams[stream].read(ticket, result, &bytes);
     } else {
         let stream = end.writes.expect("a socket writes");
         let bytes: Vec<u8> = (0..1 + rig.below(200)).map(|_| rig.below(256) as u8).collect();
         let ticket = rig.streams.borrow_mut()[stream].begin_write();
         let result = send(rig, fd, &bytes);
-        rig.streams.borrow_mut()[stream].wrote(ticket, &bytes[..result.max(0) as usize]);
+        rig.streams.borrow_mut()[stream].wrote(ticket, result, &bytes);
     }
     true
 }

@@ -32,6 +32,8 @@ pub enum Step {
     Close(usize),
     /// Closes past the loop.
     CloseBehind(usize),
+    /// Ends one direction of a connection or both, past the loop, as shutdown(2) says it.
+    Shut(usize, i32),
     /// Opens a pair anew whose two ends are closed.
     Reopen(usize),
     /// Connects to a server (or, one beyond them, to the listener of `Serve`), says so many bytes, expects their echo,
@@ -258,11 +260,11 @@ fn config(random: &mut Random, backend: BackendKind) -> Config {
 }
 
 /// How often each kind of step comes; each plan has its own leanings.
-struct Weights([u32; 15]);
+struct Weights([u32; 16]);
 
 impl Weights {
     fn new(random: &mut Random) -> Weights {
-        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1];
+        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1, 3];
         let mut weights = usual.map(|weight| weight * random.pick(&[0, 1, 1, 1, 3]));
         // It takes a thousand switches, so not every plan has it.
         weights[14] *= u32::from(random.chance(256));
@@ -302,6 +304,7 @@ impl Weights {
             12 => Step::Cancel(random.index(fibers)),
             13 if !children.is_empty() => Step::Join(random.pick(children)),
             14 => Step::Spin,
+            15 => Step::Shut(end, random.pick(&[libc::SHUT_WR, libc::SHUT_WR, libc::SHUT_RD, libc::SHUT_RDWR])),
             _ => Step::Yield,
         }
     }

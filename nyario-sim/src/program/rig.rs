@@ -172,9 +172,36 @@ impl Rig {
 
     /// Takes an end's descriptor away: from now on nobody begins anything on it.
     pub(super) fn take_end(&self, end: usize) -> Option<Fd> {
+        self.breaks(end);
         let end = &mut self.ends.borrow_mut()[end];
         end.life += 1;
         end.fd.take()
+    }
+
+    /// Ends one direction of a connection or both, as shutdown(2) beside the loop does.
+    pub(super) fn shut(&self, end: usize, fd: Fd, how: i32) {
+        let End { reads, writes, .. } = self.end(end);
+        let mut streams = self.streams.borrow_mut();
+        if let (Some(writes), true) = (writes, how != libc::SHUT_RD) {
+            streams[writes].fate.finished = true;
+        }
+        if let (Some(reads), true) = (reads, how != libc::SHUT_WR) {
+            streams[reads].fate.deaf = true;
+        }
+        self.model.shutdown(fd, how);
+    }
+
+    /// From now on both directions of an end's connection may fail.
+    pub(super) fn breaks(&self, end: usize) {
+        let End { reads, writes, .. } = self.end(end);
+        for stream in [reads, writes].into_iter().flatten() {
+            self.streams.borrow_mut()[stream].fate.broken = true;
+        }
+    }
+
+    /// What an operation on a stream may fail with by now.
+    pub(super) fn errors(&self, stream: Option<usize>, of: impl Fn(&Stream) -> &'static [i32]) -> Vec<i32> {
+        stream.map_or(Vec::new(), |stream| of(&self.streams.borrow()[stream]).to_vec())
     }
 
     pub(super) fn end(&self, end: usize) -> End {

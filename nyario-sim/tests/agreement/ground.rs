@@ -126,7 +126,8 @@ impl Ground for Linux {
     }
     fn half_close(&self, fd: Fd, how: i32) -> i32 {
         // SAFETY: a call without memory.
-        unsafe { libc::shutdown(fd, how) }
+        let result = unsafe { libc::shutdown(fd, how) };
+        if result < 0 { -std::io::Error::last_os_error().raw_os_error().expect("it has just failed") } else { 0 }
     }
 }
 

@@ -275,6 +275,33 @@ pub fn an_end_of_many<G: Ground>(on: &G, told: &mut Told) {
     on.close(a);
 }
 
+pub fn a_half_close_of_many<G: Ground>(on: &G, told: &mut Told) {
+    let Some(mut ring) = Ring::new(on, told, 4, 16) else { return };
+    ring.offer(8);
+    let (a, b) = on.connection();
+    ring.push(receive_many(a, 1));
+    ring.told(told, "armed");
+    on.put(b, b"last");
+    on.half_close(b, libc::SHUT_WR);
+    ring.told(told, "the last and the end");
+    told.tell("the other way", on.put(a, b"x"));
+    on.close(a);
+    on.close(b);
+}
+
+pub fn deaf_ears_of_many<G: Ground>(on: &G, told: &mut Told) {
+    let Some(mut ring) = Ring::new(on, told, 4, 16) else { return };
+    ring.offer(8);
+    let (a, b) = on.unix_pair();
+    ring.push(receive_many(a, 1));
+    ring.told(told, "armed");
+    on.put(b, b"more");
+    on.half_close(a, libc::SHUT_RD);
+    ring.told(told, "what was there, and the end");
+    on.close(a);
+    on.close(b);
+}
+
 pub fn many_cancelled<G: Ground>(on: &G, told: &mut Told) {
     let Some(mut ring) = Ring::new(on, told, 4, 16) else { return };
     ring.offer(8);

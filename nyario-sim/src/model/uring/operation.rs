@@ -2,6 +2,7 @@
 
 use super::{Uring, Work};
 use crate::model::file::{FileId, FileKind, Watcher};
+use crate::model::flow::Wire;
 use crate::model::socket::State as Connection;
 use crate::model::transfer::{Lent, vectors};
 use crate::model::world::World;
@@ -310,21 +311,30 @@ impl World {
             return Attempt::Wait(events);
         }
         let more = match sqe.opcode {
-            abi::OP_RECV => result > 0 && self.has_more(file),
-            abi::OP_ACCEPT => result >= 0 && self.has_queued(file),
-            _ => false,
+            abi::OP_RECV if result >= 0 => self.nonempty(file),
+            abi::OP_ACCEPT if result >= 0 && self.has_queued(file) => abi::CQE_F_SOCK_NONEMPTY,
+            _ => 0,
         };
-        Attempt::Done(result, if more { abi::CQE_F_SOCK_NONEMPTY } else { 0 })
+        Attempt::Done(result, more)
     }
 
     fn has_more(&mut self, file: FileId) -> bool {
         match self.file(file).kind {
             FileKind::Socket(ref socket) => match socket.state {
-                Connection::Connected { receive, .. } => self.flow(receive).arrived > 0,
+                Connection::Connected { receive, .. } => {
+                    let flow = self.flow(receive);
+                    // tcp_inq_hint: the end counts as something.
+                    flow.arrived > 0 || (flow.wire == Wire::Inet && flow.done)
+                }
                 _ => false,
             },
             _ => false,
         }
+    }
+
+    /// The flag that says that more can be received at once.
+    fn nonempty(&mut self, file: FileId) -> u32 {
+        if self.has_more(file) { abi::CQE_F_SOCK_NONEMPTY } else { 0 }
     }
 
     fn receive_provided(&mut self, ring: FileId, file: FileId, events: u32) -> Attempt {
@@ -335,11 +345,12 @@ impl World {
         let result = unsafe { self.read_file(file, &[buffer], false) };
         match result {
             again if again == -libc::EAGAIN => Attempt::Wait(events),
-            result if result <= 0 => Attempt::Done(result, 0),
+            result if result < 0 => Attempt::Done(result, 0),
+            0 => Attempt::Done(0, self.nonempty(file)),
             result => {
                 self.uring(ring).group.as_mut().expect("just seen").take();
-                let more = if self.has_more(file) { abi::CQE_F_SOCK_NONEMPTY } else { 0 };
-                Attempt::Done(result, abi::CQE_F_BUFFER | u32::from(id) << abi::CQE_BUFFER_SHIFT | more)
+                let flags = abi::CQE_F_BUFFER | u32::from(id) << abi::CQE_BUFFER_SHIFT;
+                Attempt::Done(result, flags | self.nonempty(file))
             }
         }
     }
