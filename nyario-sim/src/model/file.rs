@@ -1,6 +1,7 @@
 //! Open files and the descriptors that name them.
 
 use super::epoll::Epoll;
+use super::regular::Regular;
 use super::socket::Socket;
 use super::uring::Uring;
 use nyario_core::sys::Fd;
@@ -29,8 +30,7 @@ pub(crate) enum FileKind {
     Event(u64),
     Epoll(Epoll),
     Uring(Box<Uring>),
-    /// Bytes, and the position that its descriptors share.
-    Regular(Vec<u8>, usize),
+    Regular(Regular),
     /// Never blocks and cannot be waited for: `/dev/null`.
     Null,
 }

@@ -14,17 +14,20 @@ mod epoll;
 mod file;
 mod flow;
 mod memory;
+mod regular;
 mod socket;
 mod transfer;
 mod uring;
 mod world;
 
 pub use config::{Character, Faults, Features};
+pub use regular::Content;
 
 use file::{FileId, FileKind, FlowId};
 use flow::Wire;
 use nyario_core::sys::abi::{EpollEvent, EventsArg, FdStatus, UringParams};
 use nyario_core::sys::{Errno, Fd, Kernel, Linux};
+use regular::Regular;
 use std::cell::{RefCell, RefMut};
 use std::ffi::c_void;
 use std::rc::Rc;
@@ -156,9 +159,15 @@ impl Model {
         self.world().pipe(nonblocking)
     }
 
-    /// A regular file of those bytes.
-    pub fn regular(&self, bytes: &[u8]) -> Fd {
-        self.world().install(FileKind::Regular(bytes.to_vec(), 0), false)
+    /// An empty regular file, opened twice: where to read, where to write, and what it holds.
+    pub fn regular(&self) -> (Fd, Fd, Content) {
+        let mut world = self.world();
+        let (content, inode) = (Content::default(), world.new_inode());
+        let mut open = || {
+            let regular = Regular { content: content.clone(), inode, position: 0 };
+            world.install(FileKind::Regular(regular), false)
+        };
+        (open(), open(), content.clone())
     }
 
     /// Something like `/dev/null`.
@@ -290,7 +299,11 @@ unsafe impl Kernel for Model {
             FileKind::Null => libc::S_IFCHR,
             FileKind::Event(_) | FileKind::Epoll(_) | FileKind::Uring(_) => 0,
         };
-        Ok(FdStatus { kind, device: 1, inode: u64::from(file.0) })
+        let inode = match &world.file(file).kind {
+            FileKind::Regular(regular) => regular.inode,
+            _ => file.0,
+        };
+        Ok(FdStatus { kind, device: 1, inode: u64::from(inode) })
     }
 
     unsafe fn status_of_path(&self, path: *const u8) -> Result<FdStatus, Errno> {

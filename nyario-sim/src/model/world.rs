@@ -181,6 +181,12 @@ impl World {
         FlowId(self.flows.len() as u32 - 1)
     }
 
+    /// A number that no open file has.
+    pub(crate) fn new_inode(&mut self) -> u32 {
+        self.files.push(None);
+        self.files.len() as u32 - 1
+    }
+
     /// A file that nobody holds yet.
     pub(crate) fn add_file(&mut self, kind: FileKind, nonblocking: bool) -> FileId {
         self.files.push(Some(File { kind, holders: 0, nonblocking, watchers: Vec::new() }));
@@ -333,6 +339,10 @@ impl World {
 
     pub(crate) fn is_pipe(&mut self, file: FileId) -> bool {
         matches!(self.file(file).kind, FileKind::PipeWriter(_))
+    }
+
+    pub(crate) fn is_regular(&mut self, file: FileId) -> bool {
+        matches!(self.file(file).kind, FileKind::Regular(_))
     }
 
     /// Descriptors that are open, in order.

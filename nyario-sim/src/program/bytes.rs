@@ -21,8 +21,8 @@ impl Side {
 /// What a read came to.
 pub(super) enum Read {
     Bytes(Vec<u8>),
-    /// The end, at which at least so many bytes were there to be read.
-    End(u64),
+    /// All that there was, which with what came before is at least so much in all.
+    Rest(Vec<u8>, u64),
     /// It failed.
     Nothing,
 }
@@ -69,11 +69,11 @@ impl Bytes {
                     assert!(!self.ended || goes_on, "bytes follow the end of a stream");
                     bytes
                 }
-                Read::End(known) => {
-                    let total = self.received.total;
+                Read::Rest(bytes, known) => {
+                    let total = self.received.total + bytes.len() as u64;
                     assert!(total >= known, "a stream ends after {total} of {known} bytes");
                     self.ended = true;
-                    continue;
+                    bytes
                 }
             };
             self.received.add(bytes);
@@ -96,6 +96,13 @@ impl Bytes {
     /// Whether bytes were sent that nobody has received.
     pub(super) fn has_more(&self) -> bool {
         self.sent.total > self.received.total
+    }
+
+    /// Nothing moves any more, and a file holds what was written to it.
+    pub(super) fn is_kept(&self, content: &[u8]) {
+        assert_eq!(content.len() as u64, self.sent.total, "a file is as long as what was written to it");
+        let rest = &content[self.received.total as usize..];
+        assert!(self.sent.settled.iter().eq(rest), "a file holds something else than was written to it");
     }
 
     /// Nothing moves any more. `lossy` says that some may have been lost.

@@ -1,6 +1,6 @@
 //! How a fiber carries its script out, and what it makes of the answers.
 
-use super::plan::{How, Link, Step};
+use super::plan::{How, Step};
 use super::rig::{Pending, Rig, What};
 use super::streams::Stream;
 use nyario_core::driver::Op;
@@ -130,7 +130,7 @@ impl Actor {
                 }
             }
             Step::Shut(end, how) => {
-                if let (Some(fd), true) = (self.usable(end), rig.plan.pairs[end / 2].link != Link::Pipe) {
+                if let (Some(fd), true) = (self.usable(end), rig.plan.pairs[end / 2].link.is_connection()) {
                     rig.shut(end, fd, how);
                 }
             }
@@ -343,8 +343,8 @@ impl Actor {
     }
 
     fn no_socket(&self, end: usize, how: How) -> i32 {
-        let pipe = self.rig.plan.pairs[end / 2].link == Link::Pipe;
-        if how == How::Socket && pipe { libc::ENOTSOCK } else { libc::EBADF }
+        let socket = self.rig.plan.pairs[end / 2].link.is_connection();
+        if how == How::Socket && !socket { libc::ENOTSOCK } else { libc::EBADF }
     }
 
     /// The fiber's memory in so many parts.

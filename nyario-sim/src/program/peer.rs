@@ -1,6 +1,6 @@
 //! Other threads: they act between and inside the loop's calls, and share nothing with it but the kernel.
 
-use super::plan::{Leave, Link, PeerPlan};
+use super::plan::{Leave, PeerPlan};
 use super::rig::Rig;
 use nyario_core::sys::{Fd, Kernel};
 use std::net::Ipv4Addr;
@@ -40,7 +40,7 @@ fn leave(rig: &Rig, fd: Fd) {
 pub(super) fn attend(rig: &Rc<Rig>, pair: usize) {
     let plan = rig.plan.pairs[pair];
     let end = rig.end(pair * 2 + 1);
-    if plan.thread && plan.link != Link::Pipe && end.fd.is_some() {
+    if plan.thread && end.fd.is_some() {
         let ticks = rig.below(60);
         attend_on(rig, pair, end.life, ticks);
     }

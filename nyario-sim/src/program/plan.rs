@@ -66,6 +66,15 @@ pub enum Link {
     Unix,
     /// A pipe: the first end reads, the second writes.
     Pipe,
+    /// A regular file, opened twice: the first end reads, the second writes.
+    File,
+}
+
+impl Link {
+    /// Whether two sockets are its ends.
+    pub(super) fn is_connection(self) -> bool {
+        matches!(self, Link::Inet | Link::Unix)
+    }
 }
 
 /// Two ends that fibers, and perhaps another thread, use.
@@ -175,12 +184,13 @@ impl Plan {
 }
 
 fn pair(random: &mut Random) -> PairPlan {
-    let link = random.pick(&[Link::Inet, Link::Inet, Link::Unix, Link::Pipe]);
+    let link =
+        random.pick(&[Link::Inet, Link::Inet, Link::Inet, Link::Unix, Link::Unix, Link::Pipe, Link::Pipe, Link::File]);
     PairPlan {
         link,
-        owned: link != Link::Pipe && random.chance(600),
+        owned: link.is_connection() && random.chance(600),
         nonblocking: random.chance(300),
-        thread: link != Link::Pipe && random.chance(300),
+        thread: link.is_connection() && random.chance(300),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the fibers of a program share, and what the oracle knows of them.
 
 use super::plan::{Link, Plan};
-use super::streams::Stream;
+use super::streams::{Nature, Stream};
 use crate::model::{Faults, Model};
 use crate::random::Random;
 use nyario_core::driver::{BackendKind, Config};
@@ -122,11 +122,20 @@ impl Rig {
     /// Opens a pair. Its ends must be closed.
     pub(super) fn open(&self, pair: usize) {
         let plan = self.plan.pairs[pair];
-        let fds = match plan.link {
-            Link::Pipe => self.model.pipe(plan.nonblocking),
-            link => self.model.pair(link == Link::Inet, plan.nonblocking),
+        let (first, second, content) = match plan.link {
+            Link::File => {
+                let (reader, writer, content) = self.model.regular();
+                (reader, writer, Some(content))
+            }
+            link => {
+                let fds = match link {
+                    Link::Pipe => self.model.pipe(plan.nonblocking),
+                    link => self.model.pair(link == Link::Inet, plan.nonblocking),
+                };
+                (fds.0, fds.1, None)
+            }
         };
-        let fds = [fds.0, fds.1];
+        let fds = [first, second];
         if fds.iter().any(|&fd| fd < 0) {
             // Out of descriptors.
             for fd in fds.into_iter().filter(|&fd| fd >= 0) {
@@ -134,7 +143,6 @@ impl Rig {
             }
             return;
         }
-        let mut names = Vec::new();
         for (side, fd) in fds.into_iter().enumerate() {
             if plan.owned && !(plan.thread && side == 1) && self.looped.opened(fd, plan.nonblocking).is_err() {
                 for fd in fds {
@@ -143,22 +151,27 @@ impl Rig {
                 return;
             }
         }
+        let mut streams = self.streams.borrow_mut();
+        let file = content.map(|content| {
+            streams.push(Stream::new(Nature::File(content)));
+            streams.len() - 1
+        });
+        let before = streams.len();
+        let mut place = |flow: u32| {
+            let known = streams[before..].iter().position(|stream| stream.is_flow(flow));
+            known.map(|at| before + at).unwrap_or_else(|| {
+                streams.push(Stream::new(Nature::Flow(flow)));
+                streams.len() - 1
+            })
+        };
         for (side, fd) in fds.into_iter().enumerate() {
             let (reads, writes) = self.model.flows(fd);
-            let mut streams = self.streams.borrow_mut();
-            let mut place = |flow: Option<u32>| {
-                flow.map(|flow| {
-                    names.iter().position(|&(name, _)| name == flow).map(|at: usize| names[at].1).unwrap_or_else(|| {
-                        streams.push(Stream::new(flow));
-                        names.push((flow, streams.len() - 1));
-                        streams.len() - 1
-                    })
-                })
-            };
-            let (reads, writes) = (place(reads), place(writes));
+            let reads = reads.map(&mut place).or(file.filter(|_| side == 0));
+            let writes = writes.map(&mut place).or(file.filter(|_| side == 1));
             let end = &mut self.ends.borrow_mut()[pair * 2 + side];
             *end = End { fd: Some(fd), life: end.life + 1, reads, writes };
         }
+        drop(streams);
         if plan.thread {
             self.foreign.borrow_mut().insert(fds[1]);
         }
@@ -305,7 +318,7 @@ impl Rig {
             assert!(person.done == person.begun, "fiber {number} never ended");
         }
         for stream in &*self.streams.borrow() {
-            stream.finish(self.model.was_cut(stream.flow));
+            stream.finish(|flow| self.model.was_cut(flow));
         }
         let foreign = std::mem::take(&mut *self.foreign.borrow_mut());
         let ends = self.ends.borrow().clone();

@@ -3,10 +3,13 @@
 use nyario_core::net;
 use nyario_core::sys::{Fd, Kernel, Linux};
 use nyario_sim::model::Model;
+use std::os::fd::IntoRawFd;
 
 pub trait Ground: Kernel {
     fn unix_pair(&self) -> (Fd, Fd);
     fn new_pipe(&self) -> (Fd, Fd);
+    /// An empty file, opened twice: where to read, where to write.
+    fn new_file(&self) -> (Fd, Fd);
     fn half_close(&self, fd: Fd, how: i32) -> i32;
 
     /// Lets arrive what is on its way.
@@ -106,6 +109,10 @@ impl Ground for Model {
     fn new_pipe(&self) -> (Fd, Fd) {
         self.pipe(false)
     }
+    fn new_file(&self) -> (Fd, Fd) {
+        let (reader, writer, _) = self.regular();
+        (reader, writer)
+    }
     fn half_close(&self, fd: Fd, how: i32) -> i32 {
         self.shutdown(fd, how)
     }
@@ -123,6 +130,12 @@ impl Ground for Linux {
         // SAFETY: there is room for the two.
         assert_eq!(unsafe { libc::pipe(fds.as_mut_ptr()) }, 0);
         fds.into()
+    }
+    fn new_file(&self) -> (Fd, Fd) {
+        // SAFETY: the name ends with a NUL.
+        let writer = unsafe { libc::memfd_create(c"agreement".as_ptr(), 0) };
+        let reader = std::fs::File::open(format!("/proc/self/fd/{writer}")).expect("an open file has a path");
+        (reader.into_raw_fd(), writer)
     }
     fn half_close(&self, fd: Fd, how: i32) -> i32 {
         // SAFETY: a call without memory.

@@ -117,7 +117,8 @@ impl World {
         let operation = Operation { sqe, file: Some(file), lent, stage: Stage::Woken, cancelled: false, begun: false };
         let events = operation.events();
         uring.operations.insert(op, operation);
-        let worker = self.character.faults.worker;
+        // What is not in the page cache, a worker has to fetch.
+        let worker = if self.is_regular(file) { 512 } else { self.character.faults.worker };
         if self.strikes(worker) {
             self.operation(ring, op).stage = Stage::Working;
             self.give_to_worker(ring, op);
@@ -265,6 +266,7 @@ impl World {
         let operation = self.operation(ring, op);
         let (sqe, events) = (operation.sqe, operation.events());
         let file = operation.file.expect("checked when it was issued");
+        let position = self.seek(file, &sqe);
         let result = match sqe.opcode {
             abi::OP_POLL_ADD => {
                 return match self.poll_file(file) & events {
@@ -307,6 +309,9 @@ impl World {
             }
             other => unreachable!("opcode {other} is not submitted"),
         };
+        if let (Some(position), FileKind::Regular(regular)) = (position, &mut self.file(file).kind) {
+            regular.position = position;
+        }
         if result == -libc::EAGAIN {
             return Attempt::Wait(events);
         }
@@ -316,6 +321,17 @@ impl World {
             _ => 0,
         };
         Attempt::Done(result, more)
+    }
+
+    /// Goes to where the guest wants to read or write a file, if that is not where it stands; `Some` is the way back.
+    fn seek(&mut self, file: FileId, sqe: &Sqe) -> Option<usize> {
+        let transfers = matches!(sqe.opcode, abi::OP_READ | abi::OP_WRITE | abi::OP_READV | abi::OP_WRITEV);
+        match &mut self.file(file).kind {
+            FileKind::Regular(regular) if transfers && sqe.off != u64::MAX => {
+                Some(std::mem::replace(&mut regular.position, sqe.off as usize))
+            }
+            _ => None,
+        }
     }
 
     fn has_more(&mut self, file: FileId) -> bool {
