@@ -1,5 +1,6 @@
 //! Open files and the descriptors that name them.
 
+use super::datagram::Datagram;
 use super::epoll::Epoll;
 use super::regular::Regular;
 use super::socket::Socket;
@@ -25,6 +26,7 @@ pub(crate) struct File {
 
 pub(crate) enum FileKind {
     Socket(Socket),
+    Datagram(Datagram),
     PipeReader(FlowId),
     PipeWriter(FlowId),
     Event(u64),

@@ -10,6 +10,7 @@
 //! leaves open (when, in which order, how much, whether at all) the seed decides.
 
 mod config;
+mod datagram;
 mod epoll;
 mod file;
 mod flow;
@@ -154,6 +155,17 @@ impl Model {
         self.world().pair(if inet { Wire::Inet } else { Wire::Unix }, nonblocking)
     }
 
+    /// Two connected datagram sockets.
+    pub fn datagram_pair(&self, nonblocking: bool) -> (Fd, Fd) {
+        self.world().datagram_pair(nonblocking)
+    }
+
+    /// How many messages wait in a datagram socket.
+    pub fn messages(&self, fd: Fd) -> usize {
+        let mut world = self.world();
+        world.descriptors.get(fd).map_or(0, |file| world.datagram(file).inbox.len())
+    }
+
     /// A pipe: where to read, where to write.
     pub fn pipe(&self, nonblocking: bool) -> (Fd, Fd) {
         self.world().pipe(nonblocking)
@@ -218,7 +230,7 @@ impl Model {
 
     /// Whether the descriptor is a socket.
     pub fn is_socket(&self, fd: Fd) -> bool {
-        self.world().socket_at(fd).is_ok()
+        self.world().any_socket_at(fd).is_ok()
     }
 
     /// Whether another descriptor is to be had.
@@ -293,7 +305,7 @@ unsafe impl Kernel for Model {
         let mut world = self.call();
         let file = self.file_at(&world, fd).map_err(|error| Errno(-error))?;
         let kind = match world.file(file).kind {
-            FileKind::Socket(_) => libc::S_IFSOCK,
+            FileKind::Socket(_) | FileKind::Datagram(_) => libc::S_IFSOCK,
             FileKind::PipeReader(_) | FileKind::PipeWriter(_) => libc::S_IFIFO,
             FileKind::Regular(..) => libc::S_IFREG,
             FileKind::Null => libc::S_IFCHR,
@@ -345,7 +357,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn recv(&self, fd: Fd, buf: *mut u8, len: usize, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -358,7 +370,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn send(&self, fd: Fd, buf: *const u8, len: usize, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -372,7 +384,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn recvmsg(&self, fd: Fd, msg: *mut libc::msghdr, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -388,7 +400,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn sendmsg(&self, fd: Fd, msg: *const libc::msghdr, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -517,7 +529,11 @@ unsafe impl Kernel for Model {
 
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno> {
         let mut world = self.call();
-        let file = world.socket_at(fd).map_err(|error| Errno(-error))?;
+        let file = world.any_socket_at(fd).map_err(|error| Errno(-error))?;
+        if let FileKind::Datagram(_) = world.file(file).kind {
+            let kind = (level, name) == (libc::SOL_SOCKET, libc::SO_TYPE);
+            return if kind { Ok(libc::SOCK_DGRAM) } else { Ok(0) };
+        }
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(world.take_error(file)),
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {

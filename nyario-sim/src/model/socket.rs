@@ -87,6 +87,12 @@ impl World {
         if self.socket_of(file).is_some() { Ok(file) } else { Err(-libc::ENOTSOCK) }
     }
 
+    /// The same, of a stream or of datagrams.
+    pub(crate) fn any_socket_at(&mut self, fd: Fd) -> Result<FileId, i32> {
+        let file = self.descriptors.get(fd).ok_or(-libc::EBADF)?;
+        if self.is_socket(file) { Ok(file) } else { Err(-libc::ENOTSOCK) }
+    }
+
     pub(crate) fn socket(&mut self, domain: i32, kind: i32) -> i32 {
         let wire = match domain {
             libc::AF_INET => Wire::Inet,

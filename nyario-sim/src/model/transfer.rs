@@ -77,6 +77,8 @@ impl World {
             }
             // SAFETY: forwarded from the caller.
             FileKind::Regular(regular) => unsafe { regular.read(into) },
+            // SAFETY: as above.
+            FileKind::Datagram(_) => unsafe { self.receive_message(file, into, peek) },
             FileKind::Null => 0,
             FileKind::PipeWriter(_) => -libc::EBADF,
             FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
@@ -165,6 +167,8 @@ impl World {
             }
             // SAFETY: forwarded from the caller.
             FileKind::Regular(regular) => unsafe { regular.write(from) },
+            // SAFETY: as above.
+            FileKind::Datagram(_) => unsafe { self.send_message(file, from) },
             FileKind::Null => length(from) as i32,
             FileKind::PipeReader(_) => -libc::EBADF,
             FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,

@@ -231,6 +231,7 @@ impl World {
         let file = self.files[id.0 as usize].take().expect("held until now");
         match file.kind {
             FileKind::Socket(socket) => self.release_socket(id, socket),
+            FileKind::Datagram(datagram) => self.release_datagram(datagram),
             FileKind::PipeReader(flow) => {
                 self.flow(flow).deaf = true;
                 self.flow(flow).reader = None;
@@ -296,6 +297,7 @@ impl World {
         const WRITE: i16 = libc::POLLOUT | libc::POLLWRNORM;
         let bits = match &self.file(id).kind {
             FileKind::Socket(_) => return self.poll_socket(id),
+            FileKind::Datagram(_) => return self.poll_datagram(id),
             FileKind::Event(count) => {
                 let readable = if *count > 0 { libc::POLLIN } else { 0 };
                 readable | if *count < u64::MAX - 1 { libc::POLLOUT } else { 0 }

@@ -1,6 +1,6 @@
 //! How a fiber carries its script out, and what it makes of the answers.
 
-use super::plan::{How, Step};
+use super::plan::{How, Link, Step};
 use super::rig::{Pending, Rig, What};
 use super::streams::Stream;
 use nyario_core::driver::Op;
@@ -317,6 +317,8 @@ impl Actor {
     fn write(&mut self, end: usize, len: usize, how: How) {
         let rig = self.rig.clone();
         let (Some(fd), Some(stream)) = (self.usable(end), rig.end(end).writes) else { return };
+        // The least message is none.
+        let len = if rig.plan.pairs[end / 2].link == Link::Messages { len - 1 } else { len };
         let ticket = rig.streams.borrow_mut()[stream].begin_write();
         let bytes = self.words(len);
         let parts = self.parts(len, how);
@@ -343,7 +345,7 @@ impl Actor {
     }
 
     fn no_socket(&self, end: usize, how: How) -> i32 {
-        let socket = self.rig.plan.pairs[end / 2].link.is_connection();
+        let socket = self.rig.plan.pairs[end / 2].link.is_socket();
         if how == How::Socket && !socket { libc::ENOTSOCK } else { libc::EBADF }
     }
 

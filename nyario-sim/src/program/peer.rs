@@ -62,7 +62,9 @@ fn attend_once(rig: &Rig, pair: usize, life: u32, ticks: u64) -> bool {
     let end = rig.end(at);
     let Some(fd) = end.fd.filter(|_| end.life == life) else { return false };
     if ticks == 0 {
+        let connection = rig.plan.pairs[pair].link.is_connection();
         match rig.below(4) {
+            0 | 1 if !connection => {}
             0 => rig.shut(at, fd, libc::SHUT_WR),
             1 => {
                 rig.breaks(at);

@@ -66,12 +66,19 @@ pub enum Link {
     Unix,
     /// A pipe: the first end reads, the second writes.
     Pipe,
+    /// Two datagram sockets.
+    Messages,
     /// A regular file, opened twice: the first end reads, the second writes.
     File,
 }
 
 impl Link {
-    /// Whether two sockets are its ends.
+    /// Whether sockets are its ends.
+    pub(super) fn is_socket(self) -> bool {
+        self.is_connection() || self == Link::Messages
+    }
+
+    /// Whether the ends of a connection are its ends.
     pub(super) fn is_connection(self) -> bool {
         matches!(self, Link::Inet | Link::Unix)
     }
@@ -184,13 +191,21 @@ impl Plan {
 }
 
 fn pair(random: &mut Random) -> PairPlan {
-    let link =
-        random.pick(&[Link::Inet, Link::Inet, Link::Inet, Link::Unix, Link::Unix, Link::Pipe, Link::Pipe, Link::File]);
+    let link = random.pick(&[
+        Link::Inet,
+        Link::Inet,
+        Link::Inet,
+        Link::Unix,
+        Link::Unix,
+        Link::Pipe,
+        Link::Messages,
+        Link::File,
+    ]);
     PairPlan {
         link,
         owned: link.is_connection() && random.chance(600),
         nonblocking: random.chance(300),
-        thread: link.is_connection() && random.chance(300),
+        thread: link.is_socket() && random.chance(300),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the fibers of a program share, and what the oracle knows of them.
 
+use super::messages::Messages;
 use super::plan::{Link, Plan};
 use super::streams::{Nature, Stream};
 use crate::model::{Faults, Model};
@@ -130,6 +131,7 @@ impl Rig {
             link => {
                 let fds = match link {
                     Link::Pipe => self.model.pipe(plan.nonblocking),
+                    Link::Messages => self.model.datagram_pair(plan.nonblocking),
                     link => self.model.pair(link == Link::Inet, plan.nonblocking),
                 };
                 (fds.0, fds.1, None)
@@ -152,11 +154,17 @@ impl Rig {
             }
         }
         let mut streams = self.streams.borrow_mut();
-        let file = content.map(|content| {
-            streams.push(Stream::new(Nature::File(content)));
-            streams.len() - 1
-        });
         let before = streams.len();
+        streams.extend(content.map(|content| Stream::new(Nature::File(content))));
+        if plan.link == Link::Messages {
+            streams.extend([(); 2].map(|()| Stream::new(Nature::Messages(Messages::default()))));
+        }
+        // What the model has no name for: where each side reads, and where it writes.
+        let nameless = match plan.link {
+            Link::Messages => [(Some(before), Some(before + 1)), (Some(before + 1), Some(before))],
+            Link::File => [(Some(before), None), (None, Some(before))],
+            _ => [(None, None); 2],
+        };
         let mut place = |flow: u32| {
             let known = streams[before..].iter().position(|stream| stream.is_flow(flow));
             known.map(|at| before + at).unwrap_or_else(|| {
@@ -166,8 +174,8 @@ impl Rig {
         };
         for (side, fd) in fds.into_iter().enumerate() {
             let (reads, writes) = self.model.flows(fd);
-            let reads = reads.map(&mut place).or(file.filter(|_| side == 0));
-            let writes = writes.map(&mut place).or(file.filter(|_| side == 1));
+            let reads = reads.map(&mut place).or(nameless[side].0);
+            let writes = writes.map(&mut place).or(nameless[side].1);
             let end = &mut self.ends.borrow_mut()[pair * 2 + side];
             *end = End { fd: Some(fd), life: end.life + 1, reads, writes };
         }
@@ -319,6 +327,11 @@ impl Rig {
         }
         for stream in &*self.streams.borrow() {
             stream.finish(|flow| self.model.was_cut(flow));
+        }
+        for &End { fd, reads, .. } in &*self.ends.borrow() {
+            if let (Some(fd), Some(reads)) = (fd, reads) {
+                self.streams.borrow()[reads].are_kept(|| self.model.messages(fd));
+            }
         }
         let foreign = std::mem::take(&mut *self.foreign.borrow_mut());
         let ends = self.ends.borrow().clone();

@@ -1,6 +1,7 @@
 //! What moves from one end to another (a direction of a connection, a pipe, a file), and what may be told of it.
 
 use super::bytes::{Bytes, Read};
+use super::messages::Messages;
 use crate::model::Content;
 
 /// What has become of a stream, by the doing of the program.
@@ -14,11 +15,12 @@ pub(super) struct Fate {
     pub(super) broken: bool,
 }
 
-/// Where the bytes are while nobody has them.
+/// What it is, and how that is watched.
 pub(super) enum Nature {
-    /// On their way, in a flow of that name.
+    /// A flow of that name in the model.
     Flow(u32),
     File(Content),
+    Messages(Messages),
 }
 
 pub(super) struct Stream {
@@ -49,16 +51,27 @@ impl Stream {
     }
 
     pub(super) fn begin_write(&mut self) -> Ticket {
-        Ticket { number: self.bytes.begin_write(), known: 0 }
+        let number = match &mut self.nature {
+            Nature::Messages(messages) => messages.begin_write(),
+            _ => self.bytes.begin_write(),
+        };
+        Ticket { number, known: 0 }
     }
 
     pub(super) fn begin_read(&mut self) -> Ticket {
-        Ticket { known: self.bytes.sent(), number: self.bytes.begin_read() }
+        let number = match &mut self.nature {
+            Nature::Messages(messages) => messages.begin_read(),
+            _ => self.bytes.begin_read(),
+        };
+        Ticket { number, known: self.bytes.sent() }
     }
 
     /// A write of `said` came to an end.
     pub(super) fn wrote(&mut self, ticket: Ticket, result: i32, said: &[u8]) {
         assert!(result <= said.len() as i32, "{result} of {} bytes", said.len());
+        if let Nature::Messages(messages) = &mut self.nature {
+            return messages.wrote(ticket.number, result, said);
+        }
         assert!(!self.is_file() || result < 0 || result as usize == said.len(), "a file takes everything");
         self.bytes.wrote(ticket.number, &said[..result.max(0) as usize]);
     }
@@ -66,6 +79,9 @@ impl Stream {
     /// A read into `room` came to an end.
     pub(super) fn read(&mut self, ticket: Ticket, result: i32, room: &[u8]) {
         assert!(result <= room.len() as i32, "{result} of {} bytes", room.len());
+        if let Nature::Messages(messages) = &mut self.nature {
+            return messages.read(ticket.number, result, room);
+        }
         let Fate { finished, deaf, broken } = self.fate;
         let read = match result {
             // A file's end is no end for ever, and whatever is there before it comes whole.
@@ -87,13 +103,16 @@ impl Stream {
 
     /// What a read may fail with.
     pub(super) fn read_errors(&self) -> &'static [i32] {
-        if self.fate.broken && !self.is_file() { &[libc::ECONNRESET, libc::EPIPE] } else { &[] }
+        if self.fate.broken && matches!(self.nature, Nature::Flow(_)) { &[libc::ECONNRESET, libc::EPIPE] } else { &[] }
     }
 
     /// What a write may fail with.
     pub(super) fn write_errors(&self) -> &'static [i32] {
         match self.fate {
             _ if self.is_file() => &[],
+            Fate { broken: true, .. } if matches!(self.nature, Nature::Messages(_)) => {
+                &[libc::ECONNREFUSED, libc::ENOTCONN]
+            }
             Fate { broken: true, .. } => &[libc::ECONNRESET, libc::EPIPE],
             Fate { finished: true, .. } | Fate { deaf: true, .. } => &[libc::EPIPE],
             _ => &[],
@@ -102,13 +121,25 @@ impl Stream {
 
     /// Whether something was sent that nobody has received.
     pub(super) fn has_more(&self) -> bool {
-        self.bytes.has_more()
+        match &self.nature {
+            // Those of somebody who left may be lost to a writer who finds out.
+            Nature::Messages(messages) => messages.has_more() && !self.fate.broken,
+            _ => self.bytes.has_more(),
+        }
+    }
+
+    /// Nothing moves any more, and so many messages wait at an end that is open.
+    pub(super) fn are_kept(&self, waiting: impl FnOnce() -> usize) {
+        if let (Nature::Messages(messages), false) = (&self.nature, self.fate.broken) {
+            messages.are_kept(waiting());
+        }
     }
 
     /// Nothing moves any more. `was_cut` says whether a flow has lost something.
     pub(super) fn finish(&self, was_cut: impl Fn(u32) -> bool) {
         match &self.nature {
             Nature::Flow(flow) => self.bytes.finish(self.fate.deaf || was_cut(*flow)),
+            Nature::Messages(messages) => messages.finish(),
             Nature::File(content) => {
                 self.bytes.finish(true);
                 self.bytes.is_kept(&content.borrow());

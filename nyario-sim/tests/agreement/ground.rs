@@ -7,6 +7,7 @@ use std::os::fd::IntoRawFd;
 
 pub trait Ground: Kernel {
     fn unix_pair(&self) -> (Fd, Fd);
+    fn datagram_pair(&self) -> (Fd, Fd);
     fn new_pipe(&self) -> (Fd, Fd);
     /// An empty file, opened twice: where to read, where to write.
     fn new_file(&self) -> (Fd, Fd);
@@ -106,6 +107,9 @@ impl Ground for Model {
     fn unix_pair(&self) -> (Fd, Fd) {
         self.pair(false, false)
     }
+    fn datagram_pair(&self) -> (Fd, Fd) {
+        Model::datagram_pair(self, false)
+    }
     fn new_pipe(&self) -> (Fd, Fd) {
         self.pipe(false)
     }
@@ -123,6 +127,12 @@ impl Ground for Linux {
         let mut fds = [0; 2];
         // SAFETY: there is room for the two.
         assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds.as_mut_ptr()) }, 0);
+        fds.into()
+    }
+    fn datagram_pair(&self) -> (Fd, Fd) {
+        let mut fds = [0; 2];
+        // SAFETY: there is room for the two.
+        assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM, 0, fds.as_mut_ptr()) }, 0);
         fds.into()
     }
     fn new_pipe(&self) -> (Fd, Fd) {

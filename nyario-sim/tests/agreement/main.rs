@@ -1,5 +1,6 @@
 //! The model against the kernel that runs these tests: the same scripts on both, and what each answers must agree.
 
+mod datagrams;
 mod endings;
 mod files;
 mod ground;
@@ -46,6 +47,8 @@ scripts! {
         edges, an_edge_for_each_arrival, levels, an_edge_at_a_hangup, what_cannot_be_waited_for, modified_interests;
     endings: deaf_ears, deaf_ears_of_a_unix_pair, both_ways, nothing_to_shut, an_edge_at_deaf_ears, unread_behind_an_end,
         unread_behind_a_unix_end, a_broken_one;
+    datagrams: messages, messages_from_who_left, messages_that_find_no_room, an_edge_for_each_message,
+        messages_through_a_ring;
     files: a_file, a_file_through_a_ring;
     rings: a_receive, a_receive_in_advance, a_cancel, a_cancel_of_nothing, a_poll, many_from_one, many_and_no_buffers,
         an_end_of_many, a_half_close_of_many, deaf_ears_of_many, many_cancelled, accepts, more_than_fit, misuse, a_send_to_who_left, time_out;

@@ -274,8 +274,8 @@ impl World {
                     held => Attempt::Done(held as i32, 0),
                 };
             }
-            abi::OP_RECV if self.socket_of(file).is_none() => -libc::ENOTSOCK,
-            abi::OP_SEND if self.socket_of(file).is_none() => -libc::ENOTSOCK,
+            abi::OP_RECV if !self.is_socket(file) => -libc::ENOTSOCK,
+            abi::OP_SEND if !self.is_socket(file) => -libc::ENOTSOCK,
             abi::OP_RECV if sqe.flags & abi::SQE_BUFFER_SELECT != 0 => {
                 return self.receive_provided(ring, file, events);
             }
