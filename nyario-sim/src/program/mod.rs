@@ -3,6 +3,7 @@
 mod bytes;
 mod cut;
 mod fiber;
+mod kernels;
 mod messages;
 mod peer;
 mod plan;

@@ -1,10 +1,10 @@
 //! What a run is to do: a tree of fibers with a script each, other threads, and the kernel beneath. A plan comes from a
 //! seed whole, before anything runs, so that parts of it can be taken away and the rest stays as it was.
 
-use crate::model::{Character, Faults, Features};
+use super::kernels::character;
+use crate::model::Character;
 use crate::random::Random;
 use nyario_core::driver::{BackendKind, Config};
-use nyario_core::sys::abi::uring as abi;
 
 /// How bytes are moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -222,55 +222,6 @@ fn peer(random: &mut Random, servers: usize) -> PeerPlan {
 fn size(random: &mut Random) -> u32 {
     let most = random.pick(&[1, 8, 8, 64, 64, 512, 512, 6000]);
     random.between(1, most) as u32
-}
-
-fn character(random: &mut Random) -> Character {
-    // A third of all kernels do no harm, and the others do not do every harm.
-    let harmless = random.chance(300);
-    let mut rate = |most: u64| {
-        let rate = random.between(1, most) as u32;
-        if harmless || random.chance(500) { 0 } else { rate }
-    };
-    let faults = Faults {
-        interrupted: rate(60),
-        refused: rate(100),
-        short: rate(300),
-        reset: rate(100),
-        exhausted: rate(60),
-        spurious: rate(200),
-        worker: rate(300),
-        late_cancel: rate(500),
-        partial: rate(60),
-        stall: rate(10),
-        scribble: rate(300),
-        latency: rate(800),
-    };
-    let mut features = Features::MODERN;
-    if random.chance(400) {
-        // From newest to oldest, as kernels gained them.
-        let age = random.below(7);
-        let mut without = |at: u64, lose: &dyn Fn(&mut Features)| {
-            if age >= at {
-                lose(&mut features);
-            }
-        };
-        without(1, &|it| it.features &= !abi::FEAT_NO_IOWAIT);
-        without(1, &|it| it.enter &= !abi::ENTER_NO_IOWAIT);
-        without(2, &|it| it.setup &= !abi::SETUP_NO_SQARRAY);
-        without(3, &|it| it.setup &= !(abi::SETUP_SINGLE_ISSUER | abi::SETUP_DEFER_TASKRUN));
-        without(4, &|it| it.multishot_receive = false);
-        without(5, &|it| it.setup &= !(abi::SETUP_COOP_TASKRUN | abi::SETUP_TASKRUN_FLAG));
-        without(5, &|it| it.multishot_accept = false);
-        without(5, &|it| it.buffer_rings = false);
-        without(6, &|it| *it = Features::OLD);
-    }
-    Character {
-        features,
-        faults,
-        descriptors: random.pick(&[24, 40, 1024, 1024, 1024]),
-        socket_buffer: random.pick(&[1, 16, 100, 1000, 4096, 65_536]),
-        pipe_buffer: random.pick(&[4096, 8192, 65_536]),
-    }
 }
 
 fn config(random: &mut Random, backend: BackendKind) -> Config {

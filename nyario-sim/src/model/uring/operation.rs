@@ -122,12 +122,17 @@ impl World {
         if self.strikes(worker) {
             self.operation(ring, op).stage = Stage::Working;
             self.give_to_worker(ring, op);
-        } else if matches!(sqe.opcode, abi::OP_RECV | abi::OP_SEND) && sqe.ioprio & abi::RECVSEND_POLL_FIRST != 0 {
+        } else if self.waits_first(&sqe) {
             self.arm(ring, op, events);
         } else {
             self.run(ring, op);
         }
         true
+    }
+
+    fn waits_first(&self, sqe: &Sqe) -> bool {
+        let asked = matches!(sqe.opcode, abi::OP_RECV | abi::OP_SEND) && sqe.ioprio & abi::RECVSEND_POLL_FIRST != 0;
+        asked && self.character.features.poll_first
     }
 
     pub(super) fn operation(&mut self, ring: FileId, op: u32) -> &mut Operation {
@@ -317,7 +322,7 @@ impl World {
         }
         let more = match sqe.opcode {
             abi::OP_RECV if result >= 0 => self.nonempty(file),
-            abi::OP_ACCEPT if result >= 0 && self.has_queued(file) => abi::CQE_F_SOCK_NONEMPTY,
+            abi::OP_ACCEPT if result >= 0 => self.nonempty(file),
             _ => 0,
         };
         Attempt::Done(result, more)
@@ -337,6 +342,7 @@ impl World {
     fn has_more(&mut self, file: FileId) -> bool {
         match self.file(file).kind {
             FileKind::Socket(ref socket) => match socket.state {
+                Connection::Listening { .. } => self.has_queued(file),
                 Connection::Connected { receive, .. } => {
                     let flow = self.flow(receive);
                     // tcp_inq_hint: the end counts as something.
@@ -350,7 +356,7 @@ impl World {
 
     /// The flag that says that more can be received at once.
     fn nonempty(&mut self, file: FileId) -> u32 {
-        if self.has_more(file) { abi::CQE_F_SOCK_NONEMPTY } else { 0 }
+        if self.character.features.nonempty && self.has_more(file) { abi::CQE_F_SOCK_NONEMPTY } else { 0 }
     }
 
     fn receive_provided(&mut self, ring: FileId, file: FileId, events: u32) -> Attempt {
