@@ -182,7 +182,7 @@ impl World {
         let listener = self.names.get(&name).copied();
         if wire == Wire::Unix {
             return match listener.map(|listener| self.establish(file, listener)) {
-                None if matches!(name, Name::Path(_)) => -libc::ECONNREFUSED,
+                None => -libc::ENOENT,
                 Some(Err(error)) => error,
                 _ => 0,
             };
@@ -222,6 +222,9 @@ impl World {
 
     /// Joins a socket to a new one in the listener's queue.
     fn establish(&mut self, client: FileId, listener: FileId) -> Result<(), i32> {
+        if !self.is_open(listener) {
+            return Err(-libc::ECONNREFUSED);
+        }
         let socket = self.socket_of(listener).expect("only sockets have names");
         let wire = socket.wire;
         match &socket.state {
@@ -413,7 +416,8 @@ impl World {
     }
 
     fn forget_name(&mut self, id: FileId, name: Option<Name>) {
-        if let Some(name) = name
+        // A path's file outlives its server.
+        if let Some(name @ Name::Port(_)) = name
             && self.names.get(&name) == Some(&id)
         {
             self.names.remove(&name);

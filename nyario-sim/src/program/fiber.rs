@@ -1,5 +1,6 @@
 //! How a fiber carries its script out, and what it makes of the answers.
 
+use super::claim;
 use super::plan::{How, Link, Step};
 use super::rig::{Pending, Rig, What};
 use super::streams::Stream;
@@ -134,6 +135,8 @@ impl Actor {
                     rig.shut(end, fd, how);
                 }
             }
+            Step::Claim(path) => claim::claim(&rig, path),
+            Step::Leave(path) => claim::leave(&rig, path),
             Step::Reopen(pair) => {
                 if (0..2).all(|side| rig.end(pair * 2 + side).fd.is_none()) {
                     rig.open(pair);

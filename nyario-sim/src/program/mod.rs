@@ -1,6 +1,7 @@
 //! Random programs over a loop on the model, and the oracle that watches them.
 
 mod bytes;
+mod claim;
 mod cut;
 mod fiber;
 mod kernels;

@@ -1,6 +1,7 @@
 //! What a run is to do: a tree of fibers with a script each, other threads, and the kernel beneath. A plan comes from a
 //! seed whole, before anything runs, so that parts of it can be taken away and the rest stays as it was.
 
+use super::claim::PATHS;
 use super::kernels::character;
 use crate::model::Character;
 use crate::random::Random;
@@ -34,6 +35,10 @@ pub enum Step {
     CloseBehind(usize),
     /// Ends one direction of a connection or both, past the loop, as shutdown(2) says it.
     Shut(usize, i32),
+    /// Opens a server at a path, past the loop.
+    Claim(usize),
+    /// Closes it.
+    Leave(usize),
     /// Opens a pair anew whose two ends are closed.
     Reopen(usize),
     /// Connects to a server (or, one beyond them, to the listener of `Serve`), says so many bytes, expects their echo,
@@ -236,11 +241,11 @@ fn config(random: &mut Random, backend: BackendKind) -> Config {
 }
 
 /// How often each kind of step comes; each plan has its own leanings.
-struct Weights([u32; 16]);
+struct Weights([u32; 17]);
 
 impl Weights {
     fn new(random: &mut Random) -> Weights {
-        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1, 3];
+        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1, 3, 2];
         let mut weights = usual.map(|weight| weight * random.pick(&[0, 1, 1, 1, 3]));
         // It takes a thousand switches, so not every plan has it.
         weights[14] *= u32::from(random.chance(256));
@@ -281,6 +286,10 @@ impl Weights {
             13 if !children.is_empty() => Step::Join(random.pick(children)),
             14 => Step::Spin,
             15 => Step::Shut(end, random.pick(&[libc::SHUT_WR, libc::SHUT_WR, libc::SHUT_RD, libc::SHUT_RDWR])),
+            16 => {
+                let path = random.index(PATHS);
+                random.pick(&[Step::Claim(path), Step::Leave(path)])
+            }
             _ => Step::Yield,
         }
     }

@@ -1,5 +1,6 @@
 //! What the fibers of a program share, and what the oracle knows of them.
 
+use super::claim::PATHS;
 use super::messages::Messages;
 use super::plan::{Link, Plan};
 use super::streams::{Nature, Stream};
@@ -72,6 +73,8 @@ pub(super) struct Rig {
     /// The listener that fibers accept from, and every listener's port, that one's last.
     pub(super) hall: Fd,
     pub(super) ports: Vec<u16>,
+    /// The servers at paths.
+    pub(super) claims: RefCell<[Option<Fd>; PATHS]>,
     /// Descriptors that some fiber looks after.
     pub(super) engaged: RefCell<BTreeSet<Fd>>,
     /// Descriptors of other threads.
@@ -100,6 +103,7 @@ impl Rig {
             people: RefCell::new(people),
             hall,
             ports,
+            claims: RefCell::default(),
             engaged: RefCell::default(),
             foreign: RefCell::default(),
             operations: Cell::new(0),
@@ -333,6 +337,7 @@ impl Rig {
                 self.streams.borrow()[reads].are_kept(|| self.model.messages(fd));
             }
         }
+        (0..PATHS).for_each(|path| super::claim::leave(self, path));
         let foreign = std::mem::take(&mut *self.foreign.borrow_mut());
         let ends = self.ends.borrow().clone();
         let ours = ends.into_iter().filter_map(|end| end.fd);

@@ -4,6 +4,7 @@ mod datagrams;
 mod endings;
 mod files;
 mod ground;
+mod paths;
 mod rings;
 mod sockets;
 mod streams;
@@ -49,6 +50,7 @@ scripts! {
         unread_behind_a_unix_end, a_broken_one;
     datagrams: messages, messages_from_who_left, messages_that_find_no_room, an_edge_for_each_message,
         messages_through_a_ring;
+    paths: a_leftover;
     files: a_file, a_file_through_a_ring;
     rings: a_receive, a_receive_in_advance, a_cancel, a_cancel_of_nothing, a_poll, many_from_one, many_and_no_buffers,
         an_end_of_many, a_half_close_of_many, deaf_ears_of_many, many_cancelled, accepts, more_than_fit, misuse, a_send_to_who_left, time_out;
