@@ -21,9 +21,9 @@ const ROUNDS: u32 = 4096;
 
 /// A fiber at work.
 pub(super) struct Actor {
-    rig: Rc<Rig>,
-    me: usize,
-    memory: Vec<u8>,
+    pub(super) rig: Rc<Rig>,
+    pub(super) me: usize,
+    pub(super) memory: Vec<u8>,
 }
 
 /// The value that a fiber ends with.
@@ -80,14 +80,14 @@ impl Actor {
         assert!(touched.is_none(), "memory of fiber {} was touched that it did not lend", self.me);
     }
 
-    fn lend(&mut self, len: usize) {
+    pub(super) fn lend(&mut self, len: usize) {
         self.untouched();
         if self.memory.len() < len {
             self.memory.resize(len, CANARY);
         }
     }
 
-    fn take_back(&mut self, len: usize) {
+    pub(super) fn take_back(&mut self, len: usize) {
         self.memory[..len].fill(CANARY);
     }
 
@@ -281,14 +281,14 @@ impl Actor {
         result
     }
 
-    fn perform(&mut self, what: What, end: Option<usize>, stream: Option<usize>, op: Op) -> i32 {
+    pub(super) fn perform(&mut self, what: What, end: Option<usize>, stream: Option<usize>, op: Op) -> i32 {
         let looped = self.rig.looped;
         // SAFETY: what the operations lend is the fiber's own memory, which stays as it is until they are over.
         self.suspend(what, end, stream, || unsafe { looped.perform(op) })
     }
 
     /// Nothing but these errors, and those that any operation may end with, reaches a fiber.
-    fn allow(&self, result: i32, errors: &[i32]) {
+    pub(super) fn allow(&self, result: i32, errors: &[i32]) {
         const ALWAYS: [i32; 3] = [libc::ECANCELED, libc::ETIMEDOUT, libc::EBADF];
         const SHORT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
         let error = -result;
@@ -340,7 +340,7 @@ impl Actor {
     }
 
     /// Fills the fiber's memory with something to say.
-    fn words(&mut self, len: usize) -> Vec<u8> {
+    pub(super) fn words(&mut self, len: usize) -> Vec<u8> {
         self.lend(len);
         let mut random = self.rig.random.borrow_mut().fork();
         self.memory[..len].iter_mut().for_each(|byte| *byte = random.word() as u8);
@@ -396,96 +396,6 @@ impl Actor {
         if let Some(told) = told {
             assert_eq!(told, value(fiber), "a fiber's value is what it ended with");
             rig.people.borrow_mut()[fiber].joined = true;
-        }
-    }
-
-    /// Sends back whatever comes.
-    fn echo(&mut self, fd: Fd) {
-        const ROOM: usize = 100;
-        loop {
-            self.lend(ROOM);
-            let op = Op::Read { fd, buf: self.memory.as_mut_ptr(), len: ROOM };
-            let result = self.perform(What::Read(fd), None, None, op);
-            self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
-            let count = result.max(0) as usize;
-            let mut sent = 0;
-            while sent < count {
-                let op = Op::Write { fd, buf: self.memory[sent..].as_ptr(), len: count - sent };
-                let result = self.perform(What::Write(fd), None, None, op);
-                self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
-                if result <= 0 {
-                    break;
-                }
-                sent += result as usize;
-            }
-            self.take_back(ROOM);
-            if count == 0 || sent < count {
-                return;
-            }
-        }
-    }
-
-    fn serve(&mut self) {
-        let hall = self.rig.hall;
-        let result = self.perform(What::Accept(hall), None, None, Op::Accept { fd: hall, multi: false });
-        self.allow(result, &[libc::ECONNABORTED, libc::EMFILE]);
-        if result >= 0 {
-            self.rig.engaged.borrow_mut().insert(result);
-            self.echo(result);
-            self.hang_up(result);
-        }
-    }
-
-    fn hang_up(&mut self, fd: Fd) {
-        self.rig.engaged.borrow_mut().remove(&fd);
-        let result = self.perform(What::Close(fd), None, None, Op::Close { fd });
-        assert_eq!(result, 0, "descriptor {fd} was open");
-    }
-
-    fn dial(&mut self, server: usize, bytes: usize) {
-        let rig = self.rig.clone();
-        let Some(&port) = rig.ports.get(server) else { return };
-        let fd = rig.model.socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0);
-        if fd < 0 {
-            return self.allow(fd, &[libc::EMFILE]);
-        }
-        if let Err(error) = rig.looped.opened(fd, true) {
-            self.allow(error.result(), &[]);
-            rig.model.close(fd);
-            return;
-        }
-        rig.engaged.borrow_mut().insert(fd);
-        let address = Box::new(super::peer::address(port));
-        let op = Op::Connect { fd, addr: (&raw const *address).cast(), len: size_of_val(&*address) as u32 };
-        let result = self.perform(What::Connect(fd), None, None, op);
-        self.allow(result, &[libc::ECONNREFUSED, libc::ECONNRESET, libc::EPIPE]);
-        if result == 0 {
-            self.converse(fd, bytes);
-        }
-        self.hang_up(fd);
-    }
-
-    /// Says something and hears it again.
-    fn converse(&mut self, fd: Fd, bytes: usize) {
-        let said = self.words(bytes);
-        let op = Op::Write { fd, buf: self.memory.as_ptr(), len: bytes };
-        let result = self.perform(What::Write(fd), None, None, op);
-        self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
-        self.take_back(bytes);
-        let mut heard = 0;
-        while (heard as i32) < result {
-            self.lend(bytes);
-            let op = Op::Read { fd, buf: self.memory.as_mut_ptr(), len: bytes };
-            let count = self.perform(What::Read(fd), None, None, op);
-            self.allow(count, &[libc::ECONNRESET, libc::EPIPE]);
-            let count = count.max(0) as usize;
-            let same = said[heard..].starts_with(&self.memory[..count]);
-            self.take_back(bytes);
-            assert!(same, "fiber {} hears something else than it said", self.me);
-            heard += count;
-            if count == 0 {
-                return;
-            }
         }
     }
 }

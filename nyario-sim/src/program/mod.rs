@@ -11,6 +11,7 @@ mod plan;
 mod rig;
 mod run;
 mod streams;
+mod talk;
 mod tickets;
 
 pub use cut::Cut;
