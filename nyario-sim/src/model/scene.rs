@@ -116,6 +116,11 @@ impl Model {
         }
     }
 
+    /// Whether the last look at an epoll told of the descriptor.
+    pub fn was_reported(&self, fd: Fd) -> bool {
+        self.world().reported.contains(&fd)
+    }
+
     /// Descriptors that are open, in order.
     pub fn descriptors(&self) -> Vec<Fd> {
         self.world().open_descriptors()

@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) ring_maps: Vec<(usize, FileId)>,
     /// Rings with work that waits for the next entry into the kernel, whatever that is for.
     pub(crate) eager_rings: Vec<FileId>,
+    /// The descriptors that the last look at an epoll told of.
+    pub(crate) reported: Vec<Fd>,
 }
 
 /// No clock begins at 0.
@@ -105,6 +107,7 @@ impl World {
             registered: Vec::new(),
             ring_maps: Vec::new(),
             eager_rings: Vec::new(),
+            reported: Vec::new(),
         }
     }
 

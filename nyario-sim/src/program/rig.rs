@@ -239,7 +239,8 @@ impl Rig {
     pub(super) fn may_vanish(&self, end: usize, fd: Fd) -> bool {
         let epoll = self.plan.config.backend == Some(BackendKind::Epoll);
         let news = (libc::POLLIN | libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
-        let silent = epoll && self.model.holds(fd) & news == 0;
+        // What was reported may have been read since by another fiber, and the loop does not know that yet.
+        let silent = epoll && self.model.holds(fd) & news == 0 && !self.model.was_reported(fd);
         let people = self.people.borrow();
         let mut waiting = people.iter().filter_map(|person| person.pending);
         waiting.all(|it| it.end.is_none_or(|(at, _)| at != end) || (silent && matches!(it.what, What::Read(_))))
