@@ -46,6 +46,10 @@ pub struct Features {
     pub multishot_accept: bool,
     /// Whether `RECV_MULTISHOT` is known.
     pub multishot_receive: bool,
+    /// Whether `RECVSEND_POLL_FIRST` is heeded; before there was it, its place was not looked at.
+    pub poll_first: bool,
+    /// Whether completions say that more can be received (`CQE_F_SOCK_NONEMPTY`).
+    pub nonempty: bool,
     /// Whether buffer rings can be registered.
     pub buffer_rings: bool,
     /// Whether rings can be registered with their task.
@@ -70,6 +74,8 @@ impl Features {
         opcodes: u64::MAX,
         multishot_accept: true,
         multishot_receive: true,
+        poll_first: true,
+        nonempty: true,
         buffer_rings: true,
         registered_rings: true,
         nowait_streams: true,
@@ -83,6 +89,8 @@ impl Features {
         enter: abi::ENTER_GETEVENTS | abi::ENTER_EXT_ARG,
         multishot_accept: false,
         multishot_receive: false,
+        poll_first: false,
+        nonempty: false,
         buffer_rings: false,
         registered_rings: false,
         nowait_streams: false,

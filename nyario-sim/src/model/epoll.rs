@@ -119,6 +119,7 @@ impl World {
         if self.strikes(self.character.faults.spurious) {
             self.epoll_spurious(epoll);
         }
+        self.reported.clear();
         let mut found = 0;
         for _ in 0..self.epoll(epoll).ready.len() {
             if found == events.len() {
@@ -134,6 +135,7 @@ impl World {
             }
             if held != 0 {
                 events[found] = EpollEvent { events: held, data: interest.data };
+                self.reported.push(interest.fd);
                 found += 1;
             }
         }

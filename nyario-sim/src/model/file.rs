@@ -1,6 +1,8 @@
 //! Open files and the descriptors that name them.
 
+use super::datagram::Datagram;
 use super::epoll::Epoll;
+use super::regular::Regular;
 use super::socket::Socket;
 use super::uring::Uring;
 use nyario_core::sys::Fd;
@@ -24,13 +26,13 @@ pub(crate) struct File {
 
 pub(crate) enum FileKind {
     Socket(Socket),
+    Datagram(Datagram),
     PipeReader(FlowId),
     PipeWriter(FlowId),
     Event(u64),
     Epoll(Epoll),
     Uring(Box<Uring>),
-    /// Bytes, and the position that its descriptors share.
-    Regular(Vec<u8>, usize),
+    Regular(Regular),
     /// Never blocks and cannot be waited for: `/dev/null`.
     Null,
 }

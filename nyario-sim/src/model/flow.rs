@@ -30,6 +30,8 @@ pub(crate) struct Flow {
     pub(crate) arrived: usize,
     pub(crate) capacity: usize,
     pub(crate) end: End,
+    /// The end came from the writer (`SOCK_DONE`); a reader can also make an end of its own.
+    pub(crate) done: bool,
     /// Nobody will read any more.
     pub(crate) deaf: bool,
     /// The writer found no room and is to be told when there is some (`SOCK_NOSPACE`).
@@ -50,6 +52,7 @@ impl Flow {
             arrived: 0,
             capacity,
             end: End::Open,
+            done: false,
             deaf: false,
             starved: false,
             cut: false,

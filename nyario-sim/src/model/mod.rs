@@ -10,18 +10,23 @@
 //! leaves open (when, in which order, how much, whether at all) the seed decides.
 
 mod config;
+mod datagram;
+mod ending;
 mod epoll;
 mod file;
 mod flow;
 mod memory;
+mod regular;
+mod scene;
 mod socket;
 mod transfer;
 mod uring;
 mod world;
 
 pub use config::{Character, Faults, Features};
+pub use regular::Content;
 
-use file::{FileId, FileKind, FlowId};
+use file::{FileId, FileKind};
 use flow::Wire;
 use nyario_core::sys::abi::{EpollEvent, EventsArg, FdStatus, UringParams};
 use nyario_core::sys::{Errno, Fd, Kernel, Linux};
@@ -144,124 +149,6 @@ impl Model {
     }
 }
 
-/// What the model offers besides system calls, to those who set the scene.
-impl Model {
-    /// Two connected sockets.
-    pub fn pair(&self, inet: bool, nonblocking: bool) -> (Fd, Fd) {
-        self.world().pair(if inet { Wire::Inet } else { Wire::Unix }, nonblocking)
-    }
-
-    /// A pipe: where to read, where to write.
-    pub fn pipe(&self, nonblocking: bool) -> (Fd, Fd) {
-        self.world().pipe(nonblocking)
-    }
-
-    /// A regular file of those bytes.
-    pub fn regular(&self, bytes: &[u8]) -> Fd {
-        self.world().install(FileKind::Regular(bytes.to_vec(), 0), false)
-    }
-
-    /// Something like `/dev/null`.
-    pub fn null(&self) -> Fd {
-        self.world().install(FileKind::Null, false)
-    }
-
-    /// `shutdown(2)`.
-    pub fn shutdown(&self, fd: Fd, how: i32) -> i32 {
-        self.world().shutdown(fd, how)
-    }
-
-    /// Breaks a connection, as a reset from the network does.
-    pub fn reset(&self, fd: Fd) {
-        let mut world = self.world();
-        if let Some(file) = world.descriptors.get(fd) {
-            world.reset(file, libc::ECONNRESET);
-        }
-    }
-
-    /// Lets something happen outside the kernel, so many nanoseconds from now: another thread acts.
-    pub fn later(&self, delay: u64, act: impl FnOnce() + 'static) {
-        self.world().schedule(delay, Event::Outside(Box::new(act)));
-    }
-
-    /// Who is asked when a wait finds that nothing is yet to happen, and told whether it would last for ever.
-    pub fn when_idle(&self, ask: impl Fn(bool) + 'static) {
-        self.world().idle = Some(Rc::new(ask));
-    }
-
-    /// Forgets whom to ask and what is yet to happen, and with it whatever these hold.
-    pub fn forget_future(&self) {
-        let idle = self.world().idle.take();
-        let events = self.world().forget_events();
-        drop((idle, events));
-    }
-
-    /// The names of the flows that a descriptor reads from and writes to.
-    pub fn flows(&self, fd: Fd) -> (Option<u32>, Option<u32>) {
-        let (receive, send) = self.world().flows_at(fd);
-        (receive.map(|flow| flow.0), send.map(|flow| flow.0))
-    }
-
-    /// Whether bytes of a flow were thrown away.
-    pub fn was_cut(&self, flow: u32) -> bool {
-        self.world().flow(FlowId(flow)).cut
-    }
-
-    /// Whether the descriptor is a socket.
-    pub fn is_socket(&self, fd: Fd) -> bool {
-        self.world().socket_at(fd).is_ok()
-    }
-
-    /// Whether another descriptor is to be had.
-    pub fn has_vacancy(&self) -> bool {
-        self.world().descriptors.vacancy().is_some()
-    }
-
-    /// The time, without its passing.
-    pub fn clock(&self) -> u64 {
-        self.world().now
-    }
-
-    /// System calls so far.
-    pub fn calls(&self) -> u64 {
-        self.world().calls
-    }
-
-    /// What a poll of the descriptor would say; 0 for one that is not open.
-    pub fn holds(&self, fd: Fd) -> u32 {
-        let mut world = self.world();
-        match world.descriptors.get(fd) {
-            Some(file) => world.poll_file(file),
-            None => 0,
-        }
-    }
-
-    /// Descriptors that are open, in order.
-    pub fn descriptors(&self) -> Vec<Fd> {
-        self.world().open_descriptors()
-    }
-
-    /// Mappings that were not given back.
-    pub fn mappings(&self) -> usize {
-        self.world().memory.mapped()
-    }
-
-    /// Changes how often adversity strikes, from now on.
-    pub fn set_faults(&self, faults: Faults) {
-        self.world().character.faults = faults;
-    }
-
-    /// Begins to keep a journal.
-    pub fn keep_journal(&self) -> Journal {
-        self.world().journal.get_or_insert_default().clone()
-    }
-
-    /// Writes into the journal, if one is kept.
-    pub fn note(&self, line: impl FnOnce() -> String) {
-        self.world().note(line);
-    }
-}
-
 // SAFETY: every method reads and writes no more than the call's contract allows; pointers are kept by ring operations
 // alone, until their completion.
 unsafe impl Kernel for Model {
@@ -284,13 +171,17 @@ unsafe impl Kernel for Model {
         let mut world = self.call();
         let file = self.file_at(&world, fd).map_err(|error| Errno(-error))?;
         let kind = match world.file(file).kind {
-            FileKind::Socket(_) => libc::S_IFSOCK,
+            FileKind::Socket(_) | FileKind::Datagram(_) => libc::S_IFSOCK,
             FileKind::PipeReader(_) | FileKind::PipeWriter(_) => libc::S_IFIFO,
             FileKind::Regular(..) => libc::S_IFREG,
             FileKind::Null => libc::S_IFCHR,
             FileKind::Event(_) | FileKind::Epoll(_) | FileKind::Uring(_) => 0,
         };
-        Ok(FdStatus { kind, device: 1, inode: u64::from(file.0) })
+        let inode = match &world.file(file).kind {
+            FileKind::Regular(regular) => regular.inode,
+            _ => file.0,
+        };
+        Ok(FdStatus { kind, device: 1, inode: u64::from(inode) })
     }
 
     unsafe fn status_of_path(&self, path: *const u8) -> Result<FdStatus, Errno> {
@@ -332,7 +223,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn recv(&self, fd: Fd, buf: *mut u8, len: usize, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -345,7 +236,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn send(&self, fd: Fd, buf: *const u8, len: usize, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -359,7 +250,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn recvmsg(&self, fd: Fd, msg: *mut libc::msghdr, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -375,7 +266,7 @@ unsafe impl Kernel for Model {
 
     unsafe fn sendmsg(&self, fd: Fd, msg: *const libc::msghdr, flags: i32) -> isize {
         let mut world = self.call();
-        let file = match world.socket_at(fd) {
+        let file = match world.any_socket_at(fd) {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
@@ -504,7 +395,11 @@ unsafe impl Kernel for Model {
 
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno> {
         let mut world = self.call();
-        let file = world.socket_at(fd).map_err(|error| Errno(-error))?;
+        let file = world.any_socket_at(fd).map_err(|error| Errno(-error))?;
+        if let FileKind::Datagram(_) = world.file(file).kind {
+            let kind = (level, name) == (libc::SOL_SOCKET, libc::SO_TYPE);
+            return if kind { Ok(libc::SOCK_DGRAM) } else { Ok(0) };
+        }
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(world.take_error(file)),
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {

@@ -87,6 +87,12 @@ impl World {
         if self.socket_of(file).is_some() { Ok(file) } else { Err(-libc::ENOTSOCK) }
     }
 
+    /// The same, of a stream or of datagrams.
+    pub(crate) fn any_socket_at(&mut self, fd: Fd) -> Result<FileId, i32> {
+        let file = self.descriptors.get(fd).ok_or(-libc::EBADF)?;
+        if self.is_socket(file) { Ok(file) } else { Err(-libc::ENOTSOCK) }
+    }
+
     pub(crate) fn socket(&mut self, domain: i32, kind: i32) -> i32 {
         let wire = match domain {
             libc::AF_INET => Wire::Inet,
@@ -176,7 +182,7 @@ impl World {
         let listener = self.names.get(&name).copied();
         if wire == Wire::Unix {
             return match listener.map(|listener| self.establish(file, listener)) {
-                None if matches!(name, Name::Path(_)) => -libc::ECONNREFUSED,
+                None => -libc::ENOENT,
                 Some(Err(error)) => error,
                 _ => 0,
             };
@@ -216,6 +222,9 @@ impl World {
 
     /// Joins a socket to a new one in the listener's queue.
     fn establish(&mut self, client: FileId, listener: FileId) -> Result<(), i32> {
+        if !self.is_open(listener) {
+            return Err(-libc::ECONNREFUSED);
+        }
         let socket = self.socket_of(listener).expect("only sockets have names");
         let wire = socket.wire;
         match &socket.state {
@@ -314,128 +323,6 @@ impl World {
     /// `SO_ERROR`, which is told once.
     pub(crate) fn take_error(&mut self, file: FileId) -> i32 {
         self.socket_of(file).map_or(0, |socket| std::mem::take(&mut socket.error))
-    }
-
-    /// Ends one direction or both; a socket's own part of shutdown(2).
-    pub(crate) fn shutdown(&mut self, fd: Fd, how: i32) -> i32 {
-        let file = match self.socket_at(fd) {
-            Ok(file) => file,
-            Err(error) => return error,
-        };
-        let socket = self.socket_of(file).expect("checked above");
-        let State::Connected { receive, send } = socket.state else { return -libc::ENOTCONN };
-        let wire = socket.wire;
-        if how != libc::SHUT_RD {
-            socket.shut_write = true;
-            self.finish_flow(send);
-        }
-        if how != libc::SHUT_WR {
-            self.flow(receive).end = End::Arrived;
-            if wire == Wire::Unix {
-                self.flow(receive).deaf = true;
-                self.wake_writer(receive, ANY);
-            }
-        }
-        self.wake(file, ANY);
-        0
-    }
-
-    /// A connection breaks as one of its ends sees it.
-    pub(crate) fn reset(&mut self, file: FileId, error: i32) {
-        if !self.is_open(file) {
-            return;
-        }
-        let socket = self.socket_of(file).expect("only sockets break");
-        let State::Connected { receive, send } = socket.state else { return };
-        if self.flow(send).writer.is_none() {
-            // It is broken already.
-            return;
-        }
-        // tcp_reset: whoever has read to the end learns of it by writing.
-        let error = if self.is_read_to_end(file) { libc::EPIPE } else { error };
-        let socket = self.socket_of(file).expect("only sockets break");
-        socket.error = error;
-        socket.shut_write = true;
-        let flow = self.flow(receive);
-        flow.cut_to(flow.arrived);
-        flow.end = End::Arrived;
-        flow.deaf = true;
-        let flow = self.flow(send);
-        flow.cut_to(flow.arrived);
-        flow.deaf = true;
-        flow.writer = None;
-        if let Some(peer) = self.flow(send).reader {
-            let delay = self.delay();
-            self.schedule(delay, Event::Reset(peer, libc::ECONNRESET));
-        }
-        self.note(|| format!("{file:?} breaks"));
-        self.wake(file, ANY);
-    }
-
-    /// Whether the peer of a socket has said its last.
-    pub(crate) fn is_read_to_end(&mut self, file: FileId) -> bool {
-        match self.socket_of(file) {
-            Some(&mut Socket { state: State::Connected { receive, .. }, .. }) => self.flow(receive).end == End::Arrived,
-            _ => false,
-        }
-    }
-
-    /// The last holder of a socket has let go.
-    pub(crate) fn release_socket(&mut self, id: FileId, socket: Socket) {
-        match socket.state {
-            State::Listening { queue, .. } => {
-                self.forget_name(id, socket.name);
-                for file in queue {
-                    self.abandon(file);
-                }
-            }
-            State::Connected { receive, send } => self.hang_up(receive, send, false),
-            State::Fresh => self.forget_name(id, socket.name),
-            State::Connecting | State::Broken => {}
-        }
-    }
-
-    fn forget_name(&mut self, id: FileId, name: Option<Name>) {
-        if let Some(name) = name
-            && self.names.get(&name) == Some(&id)
-        {
-            self.names.remove(&name);
-        }
-    }
-
-    /// A connection that nobody accepted ends with its listener.
-    fn abandon(&mut self, file: FileId) {
-        let socket = self.socket_of(file).expect("only sockets are accepted");
-        if let State::Connected { receive, send } = std::mem::replace(&mut socket.state, State::Broken) {
-            self.hang_up(receive, send, true);
-        }
-        self.let_go(file);
-    }
-
-    fn hang_up(&mut self, receive: FlowId, send: FlowId, harsh: bool) {
-        let unread = harsh || !self.flow(receive).bytes.is_empty();
-        let peer = self.flow(receive).writer;
-        let flow = self.flow(receive);
-        flow.reader = None;
-        flow.deaf = true;
-        flow.cut_to(0);
-        self.flow(send).writer = None;
-        match (self.flow(send).wire, peer) {
-            (Wire::Inet, Some(peer)) if unread => {
-                let delay = self.delay();
-                self.schedule(delay, Event::Reset(peer, libc::ECONNRESET));
-            }
-            (Wire::Unix, Some(peer)) => {
-                let socket = self.socket_of(peer).expect("a peer is a socket");
-                socket.shut_write = true;
-                if unread {
-                    socket.error = libc::ECONNRESET;
-                }
-                self.finish_flow(send);
-                self.wake(peer, ANY);
-            }
-            _ => self.finish_flow(send),
-        }
     }
 
     pub(crate) fn poll_socket(&mut self, file: FileId) -> u32 {

@@ -23,7 +23,7 @@ pub(crate) unsafe fn vectors(iov: *const libc::iovec, count: usize) -> Vec<Lent>
     vectors.iter().map(|part| Lent { at: part.iov_base.cast(), len: part.iov_len }).collect()
 }
 
-fn length(parts: &[Lent]) -> usize {
+pub(crate) fn length(parts: &[Lent]) -> usize {
     parts.iter().map(|part| part.len).sum()
 }
 
@@ -75,13 +75,10 @@ impl World {
                 self.wake(file, WRITE);
                 8
             }
-            FileKind::Regular(bytes, position) => {
-                let from = (*position).min(bytes.len());
-                // SAFETY: forwarded from the caller.
-                let count = unsafe { fill(into, bytes[from..].iter().copied()) };
-                *position += count;
-                count as i32
-            }
+            // SAFETY: forwarded from the caller.
+            FileKind::Regular(regular) => unsafe { regular.read(into) },
+            // SAFETY: as above.
+            FileKind::Datagram(_) => unsafe { self.receive_message(file, into, peek) },
             FileKind::Null => 0,
             FileKind::PipeWriter(_) => -libc::EBADF,
             FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
@@ -168,16 +165,10 @@ impl World {
                 self.wake(file, libc::POLLIN as u32);
                 8
             }
-            FileKind::Regular(bytes, position) => {
-                let count = length(from);
-                if bytes.len() < *position + count {
-                    bytes.resize(*position + count, 0);
-                }
-                // SAFETY: forwarded from the caller.
-                bytes[*position..*position + count].copy_from_slice(&unsafe { drain(from, count) });
-                *position += count;
-                count as i32
-            }
+            // SAFETY: forwarded from the caller.
+            FileKind::Regular(regular) => unsafe { regular.write(from) },
+            // SAFETY: as above.
+            FileKind::Datagram(_) => unsafe { self.send_message(file, from) },
             FileKind::Null => length(from) as i32,
             FileKind::PipeReader(_) => -libc::EBADF,
             FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
@@ -272,6 +263,7 @@ impl World {
             return self.schedule(delay, Event::End(id));
         }
         flow.end = End::Arrived;
+        flow.done = true;
         self.wake_reader(id, super::world::ANY);
     }
 }
@@ -299,7 +291,7 @@ pub(crate) unsafe fn fill(into: &[Lent], mut bytes: impl Iterator<Item = u8>) ->
 /// # Safety
 ///
 /// The memory must be lent for reading.
-unsafe fn drain(from: &[Lent], count: usize) -> Vec<u8> {
+pub(crate) unsafe fn drain(from: &[Lent], count: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(count);
     for part in from {
         let take = part.len.min(count - bytes.len());

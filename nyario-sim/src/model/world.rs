@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) ring_maps: Vec<(usize, FileId)>,
     /// Rings with work that waits for the next entry into the kernel, whatever that is for.
     pub(crate) eager_rings: Vec<FileId>,
+    /// The descriptors that the last look at an epoll told of.
+    pub(crate) reported: Vec<Fd>,
 }
 
 /// No clock begins at 0.
@@ -105,6 +107,7 @@ impl World {
             registered: Vec::new(),
             ring_maps: Vec::new(),
             eager_rings: Vec::new(),
+            reported: Vec::new(),
         }
     }
 
@@ -181,6 +184,12 @@ impl World {
         FlowId(self.flows.len() as u32 - 1)
     }
 
+    /// A number that no open file has.
+    pub(crate) fn new_inode(&mut self) -> u32 {
+        self.files.push(None);
+        self.files.len() as u32 - 1
+    }
+
     /// A file that nobody holds yet.
     pub(crate) fn add_file(&mut self, kind: FileKind, nonblocking: bool) -> FileId {
         self.files.push(Some(File { kind, holders: 0, nonblocking, watchers: Vec::new() }));
@@ -225,6 +234,7 @@ impl World {
         let file = self.files[id.0 as usize].take().expect("held until now");
         match file.kind {
             FileKind::Socket(socket) => self.release_socket(id, socket),
+            FileKind::Datagram(datagram) => self.release_datagram(datagram),
             FileKind::PipeReader(flow) => {
                 self.flow(flow).deaf = true;
                 self.flow(flow).reader = None;
@@ -290,6 +300,7 @@ impl World {
         const WRITE: i16 = libc::POLLOUT | libc::POLLWRNORM;
         let bits = match &self.file(id).kind {
             FileKind::Socket(_) => return self.poll_socket(id),
+            FileKind::Datagram(_) => return self.poll_datagram(id),
             FileKind::Event(count) => {
                 let readable = if *count > 0 { libc::POLLIN } else { 0 };
                 readable | if *count < u64::MAX - 1 { libc::POLLOUT } else { 0 }
@@ -333,6 +344,10 @@ impl World {
 
     pub(crate) fn is_pipe(&mut self, file: FileId) -> bool {
         matches!(self.file(file).kind, FileKind::PipeWriter(_))
+    }
+
+    pub(crate) fn is_regular(&mut self, file: FileId) -> bool {
+        matches!(self.file(file).kind, FileKind::Regular(_))
     }
 
     /// Descriptors that are open, in order.

@@ -1,7 +1,9 @@
 //! How a fiber carries its script out, and what it makes of the answers.
 
+use super::claim;
 use super::plan::{How, Link, Step};
 use super::rig::{Pending, Rig, What};
+use super::streams::Stream;
 use nyario_core::driver::Op;
 use nyario_core::fiber::Options;
 use nyario_core::sys::{Errno, Fd, Kernel};
@@ -19,9 +21,9 @@ const ROUNDS: u32 = 4096;
 
 /// A fiber at work.
 pub(super) struct Actor {
-    rig: Rc<Rig>,
-    me: usize,
-    memory: Vec<u8>,
+    pub(super) rig: Rc<Rig>,
+    pub(super) me: usize,
+    pub(super) memory: Vec<u8>,
 }
 
 /// The value that a fiber ends with.
@@ -78,14 +80,14 @@ impl Actor {
         assert!(touched.is_none(), "memory of fiber {} was touched that it did not lend", self.me);
     }
 
-    fn lend(&mut self, len: usize) {
+    pub(super) fn lend(&mut self, len: usize) {
         self.untouched();
         if self.memory.len() < len {
             self.memory.resize(len, CANARY);
         }
     }
 
-    fn take_back(&mut self, len: usize) {
+    pub(super) fn take_back(&mut self, len: usize) {
         self.memory[..len].fill(CANARY);
     }
 
@@ -97,8 +99,9 @@ impl Actor {
             Step::Write(end, len, how) => self.write(end, len as usize, how),
             Step::AtHand(end) => {
                 if let (Some(fd), Some(_)) = (self.usable(end), rig.end(end).reads) {
-                    let result = self.perform(What::Read(fd), Some(end), rig.end(end).reads, Op::AtHand { fd });
-                    self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
+                    let stream = rig.end(end).reads;
+                    let result = self.perform(What::Read(fd), Some(end), stream, Op::AtHand { fd });
+                    self.allow(result, &rig.errors(stream, Stream::read_errors));
                     assert!(result != 0, "at hand is more than nothing");
                 }
             }
@@ -127,6 +130,13 @@ impl Actor {
                     rig.model.close(fd);
                 }
             }
+            Step::Shut(end, how) => {
+                if let (Some(fd), true) = (self.usable(end), rig.plan.pairs[end / 2].link.is_connection()) {
+                    rig.shut(end, fd, how);
+                }
+            }
+            Step::Claim(path) => claim::claim(&rig, path),
+            Step::Leave(path) => claim::leave(&rig, path),
             Step::Reopen(pair) => {
                 if (0..2).all(|side| rig.end(pair * 2 + side).fd.is_none()) {
                     rig.open(pair);
@@ -271,14 +281,14 @@ impl Actor {
         result
     }
 
-    fn perform(&mut self, what: What, end: Option<usize>, stream: Option<usize>, op: Op) -> i32 {
+    pub(super) fn perform(&mut self, what: What, end: Option<usize>, stream: Option<usize>, op: Op) -> i32 {
         let looped = self.rig.looped;
         // SAFETY: what the operations lend is the fiber's own memory, which stays as it is until they are over.
         self.suspend(what, end, stream, || unsafe { looped.perform(op) })
     }
 
     /// Nothing but these errors, and those that any operation may end with, reaches a fiber.
-    fn allow(&self, result: i32, errors: &[i32]) {
+    pub(super) fn allow(&self, result: i32, errors: &[i32]) {
         const ALWAYS: [i32; 3] = [libc::ECANCELED, libc::ETIMEDOUT, libc::EBADF];
         const SHORT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
         let error = -result;
@@ -300,17 +310,18 @@ impl Actor {
             How::Socket => Op::Recv { fd, buf, len },
         };
         let result = self.perform(What::Read(fd), Some(end), Some(stream), op);
-        self.allow(result, &[libc::ECONNRESET, libc::EPIPE, self.no_socket(end, how)]);
-        assert!(result <= len as i32, "{result} of {len} bytes");
-        let count = result.max(0) as usize;
-        rig.streams.borrow_mut()[stream].read(ticket, &self.memory[..count]);
-        rig.streams.borrow_mut()[stream].ended |= result == 0;
+        let mut errors = rig.errors(Some(stream), Stream::read_errors);
+        errors.push(self.no_socket(end, how));
+        self.allow(result, &errors);
+        rig.streams.borrow_mut()[stream].read(ticket, result, &self.memory[..len]);
         self.take_back(len);
     }
 
     fn write(&mut self, end: usize, len: usize, how: How) {
         let rig = self.rig.clone();
         let (Some(fd), Some(stream)) = (self.usable(end), rig.end(end).writes) else { return };
+        // The least message is none.
+        let len = if rig.plan.pairs[end / 2].link == Link::Messages { len - 1 } else { len };
         let ticket = rig.streams.borrow_mut()[stream].begin_write();
         let bytes = self.words(len);
         let parts = self.parts(len, how);
@@ -321,14 +332,15 @@ impl Actor {
             How::Socket => Op::Send { fd, buf, len },
         };
         let result = self.perform(What::Write(fd), Some(end), None, op);
-        self.allow(result, &[libc::ECONNRESET, libc::EPIPE, self.no_socket(end, how)]);
-        assert!(result <= len as i32, "{result} of {len} bytes");
-        rig.streams.borrow_mut()[stream].wrote(ticket, &bytes[..result.max(0) as usize]);
+        let mut errors = rig.errors(Some(stream), Stream::write_errors);
+        errors.push(self.no_socket(end, how));
+        self.allow(result, &errors);
+        rig.streams.borrow_mut()[stream].wrote(ticket, result, &bytes);
         self.take_back(len);
     }
 
     /// Fills the fiber's memory with something to say.
-    fn words(&mut self, len: usize) -> Vec<u8> {
+    pub(super) fn words(&mut self, len: usize) -> Vec<u8> {
         self.lend(len);
         let mut random = self.rig.random.borrow_mut().fork();
         self.memory[..len].iter_mut().for_each(|byte| *byte = random.word() as u8);
@@ -336,8 +348,8 @@ impl Actor {
     }
 
     fn no_socket(&self, end: usize, how: How) -> i32 {
-        let pipe = self.rig.plan.pairs[end / 2].link == Link::Pipe;
-        if how == How::Socket && pipe { libc::ENOTSOCK } else { libc::EBADF }
+        let socket = self.rig.plan.pairs[end / 2].link.is_socket();
+        if how == How::Socket && !socket { libc::ENOTSOCK } else { libc::EBADF }
     }
 
     /// The fiber's memory in so many parts.
@@ -384,96 +396,6 @@ impl Actor {
         if let Some(told) = told {
             assert_eq!(told, value(fiber), "a fiber's value is what it ended with");
             rig.people.borrow_mut()[fiber].joined = true;
-        }
-    }
-
-    /// Sends back whatever comes.
-    fn echo(&mut self, fd: Fd) {
-        const ROOM: usize = 100;
-        loop {
-            self.lend(ROOM);
-            let op = Op::Read { fd, buf: self.memory.as_mut_ptr(), len: ROOM };
-            let result = self.perform(What::Read(fd), None, None, op);
-            self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
-            let count = result.max(0) as usize;
-            let mut sent = 0;
-            while sent < count {
-                let op = Op::Write { fd, buf: self.memory[sent..].as_ptr(), len: count - sent };
-                let result = self.perform(What::Write(fd), None, None, op);
-                self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
-                if result <= 0 {
-                    break;
-                }
-                sent += result as usize;
-            }
-            self.take_back(ROOM);
-            if count == 0 || sent < count {
-                return;
-            }
-        }
-    }
-
-    fn serve(&mut self) {
-        let hall = self.rig.hall;
-        let result = self.perform(What::Accept(hall), None, None, Op::Accept { fd: hall, multi: false });
-        self.allow(result, &[libc::ECONNABORTED, libc::EMFILE]);
-        if result >= 0 {
-            self.rig.engaged.borrow_mut().insert(result);
-            self.echo(result);
-            self.hang_up(result);
-        }
-    }
-
-    fn hang_up(&mut self, fd: Fd) {
-        self.rig.engaged.borrow_mut().remove(&fd);
-        let result = self.perform(What::Close(fd), None, None, Op::Close { fd });
-        assert_eq!(result, 0, "descriptor {fd} was open");
-    }
-
-    fn dial(&mut self, server: usize, bytes: usize) {
-        let rig = self.rig.clone();
-        let Some(&port) = rig.ports.get(server) else { return };
-        let fd = rig.model.socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0);
-        if fd < 0 {
-            return self.allow(fd, &[libc::EMFILE]);
-        }
-        if let Err(error) = rig.looped.opened(fd, true) {
-            self.allow(error.result(), &[]);
-            rig.model.close(fd);
-            return;
-        }
-        rig.engaged.borrow_mut().insert(fd);
-        let address = Box::new(super::peer::address(port));
-        let op = Op::Connect { fd, addr: (&raw const *address).cast(), len: size_of_val(&*address) as u32 };
-        let result = self.perform(What::Connect(fd), None, None, op);
-        self.allow(result, &[libc::ECONNREFUSED, libc::ECONNRESET, libc::EPIPE]);
-        if result == 0 {
-            self.converse(fd, bytes);
-        }
-        self.hang_up(fd);
-    }
-
-    /// Says something and hears it again.
-    fn converse(&mut self, fd: Fd, bytes: usize) {
-        let said = self.words(bytes);
-        let op = Op::Write { fd, buf: self.memory.as_ptr(), len: bytes };
-        let result = self.perform(What::Write(fd), None, None, op);
-        self.allow(result, &[libc::ECONNRESET, libc::EPIPE]);
-        self.take_back(bytes);
-        let mut heard = 0;
-        while (heard as i32) < result {
-            self.lend(bytes);
-            let op = Op::Read { fd, buf: self.memory.as_mut_ptr(), len: bytes };
-            let count = self.perform(What::Read(fd), None, None, op);
-            self.allow(count, &[libc::ECONNRESET, libc::EPIPE]);
-            let count = count.max(0) as usize;
-            let same = said[heard..].starts_with(&self.memory[..count]);
-            self.take_back(bytes);
-            assert!(same, "fiber {} hears something else than it said", self.me);
-            heard += count;
-            if count == 0 {
-                return;
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Other threads: they act between and inside the loop's calls, and share nothing with it but the kernel.
 
-use super::plan::{Leave, Link, PeerPlan};
+use super::plan::{Leave, PeerPlan};
 use super::rig::Rig;
 use nyario_core::sys::{Fd, Kernel};
 use std::net::Ipv4Addr;
@@ -40,7 +40,7 @@ fn leave(rig: &Rig, fd: Fd) {
 pub(super) fn attend(rig: &Rc<Rig>, pair: usize) {
     let plan = rig.plan.pairs[pair];
     let end = rig.end(pair * 2 + 1);
-    if plan.thread && plan.link != Link::Pipe && end.fd.is_some() {
+    if plan.thread && end.fd.is_some() {
         let ticks = rig.below(60);
         attend_on(rig, pair, end.life, ticks);
     }
@@ -62,11 +62,14 @@ fn attend_once(rig: &Rig, pair: usize, life: u32, ticks: u64) -> bool {
     let end = rig.end(at);
     let Some(fd) = end.fd.filter(|_| end.life == life) else { return false };
     if ticks == 0 {
+        let connection = rig.plan.pairs[pair].link.is_connection();
         match rig.below(4) {
-            0 => {
-                rig.model.shutdown(fd, libc::SHUT_WR);
+            0 | 1 if !connection => {}
+            0 => rig.shut(at, fd, libc::SHUT_WR),
+            1 => {
+                rig.breaks(at);
+                rig.model.reset(fd);
             }
-            1 => rig.model.reset(fd),
             2 => {
                 rig.take_end(at);
                 leave(rig, fd);
@@ -82,14 +85,13 @@ fn attend_once(rig: &Rig, pair: usize, life: u32, ticks: u64) -> bool {
         let result = receive(rig, fd, &mut bytes);
         let mut streams = rig.streams.borrow_mut();
         let ticket = streams[stream].begin_read();
-        streams[stream].read(ticket, &bytes[..result.max(0) as usize]);
-        streams[stream].ended |= result == 0;
+        streams[stream].read(ticket, result, &bytes);
     } else {
         let stream = end.writes.expect("a socket writes");
         let bytes: Vec<u8> = (0..1 + rig.below(200)).map(|_| rig.below(256) as u8).collect();
         let ticket = rig.streams.borrow_mut()[stream].begin_write();
         let result = send(rig, fd, &bytes);
-        rig.streams.borrow_mut()[stream].wrote(ticket, &bytes[..result.max(0) as usize]);
+        rig.streams.borrow_mut()[stream].wrote(ticket, result, &bytes);
     }
     true
 }

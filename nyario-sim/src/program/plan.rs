@@ -1,10 +1,11 @@
 //! What a run is to do: a tree of fibers with a script each, other threads, and the kernel beneath. A plan comes from a
 //! seed whole, before anything runs, so that parts of it can be taken away and the rest stays as it was.
 
-use crate::model::{Character, Faults, Features};
+use super::claim::PATHS;
+use super::kernels::character;
+use crate::model::Character;
 use crate::random::Random;
 use nyario_core::driver::{BackendKind, Config};
-use nyario_core::sys::abi::uring as abi;
 
 /// How bytes are moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,12 @@ pub enum Step {
     Close(usize),
     /// Closes past the loop.
     CloseBehind(usize),
+    /// Ends one direction of a connection or both, past the loop, as shutdown(2) says it.
+    Shut(usize, i32),
+    /// Opens a server at a path, past the loop.
+    Claim(usize),
+    /// Closes it.
+    Leave(usize),
     /// Opens a pair anew whose two ends are closed.
     Reopen(usize),
     /// Connects to a server (or, one beyond them, to the listener of `Serve`), says so many bytes, expects their echo,
@@ -64,6 +71,22 @@ pub enum Link {
     Unix,
     /// A pipe: the first end reads, the second writes.
     Pipe,
+    /// Two datagram sockets.
+    Messages,
+    /// A regular file, opened twice: the first end reads, the second writes.
+    File,
+}
+
+impl Link {
+    /// Whether sockets are its ends.
+    pub(super) fn is_socket(self) -> bool {
+        self.is_connection() || self == Link::Messages
+    }
+
+    /// Whether the ends of a connection are its ends.
+    pub(super) fn is_connection(self) -> bool {
+        matches!(self, Link::Inet | Link::Unix)
+    }
 }
 
 /// Two ends that fibers, and perhaps another thread, use.
@@ -173,12 +196,21 @@ impl Plan {
 }
 
 fn pair(random: &mut Random) -> PairPlan {
-    let link = random.pick(&[Link::Inet, Link::Inet, Link::Unix, Link::Pipe]);
+    let link = random.pick(&[
+        Link::Inet,
+        Link::Inet,
+        Link::Inet,
+        Link::Unix,
+        Link::Unix,
+        Link::Pipe,
+        Link::Messages,
+        Link::File,
+    ]);
     PairPlan {
         link,
-        owned: link != Link::Pipe && random.chance(600),
+        owned: link.is_connection() && random.chance(600),
         nonblocking: random.chance(300),
-        thread: link != Link::Pipe && random.chance(300),
+        thread: link.is_socket() && random.chance(300),
     }
 }
 
@@ -197,55 +229,6 @@ fn size(random: &mut Random) -> u32 {
     random.between(1, most) as u32
 }
 
-fn character(random: &mut Random) -> Character {
-    // A third of all kernels do no harm, and the others do not do every harm.
-    let harmless = random.chance(300);
-    let mut rate = |most: u64| {
-        let rate = random.between(1, most) as u32;
-        if harmless || random.chance(500) { 0 } else { rate }
-    };
-    let faults = Faults {
-        interrupted: rate(60),
-        refused: rate(100),
-        short: rate(300),
-        reset: rate(100),
-        exhausted: rate(60),
-        spurious: rate(200),
-        worker: rate(300),
-        late_cancel: rate(500),
-        partial: rate(60),
-        stall: rate(10),
-        scribble: rate(300),
-        latency: rate(800),
-    };
-    let mut features = Features::MODERN;
-    if random.chance(400) {
-        // From newest to oldest, as kernels gained them.
-        let age = random.below(7);
-        let mut without = |at: u64, lose: &dyn Fn(&mut Features)| {
-            if age >= at {
-                lose(&mut features);
-            }
-        };
-        without(1, &|it| it.features &= !abi::FEAT_NO_IOWAIT);
-        without(1, &|it| it.enter &= !abi::ENTER_NO_IOWAIT);
-        without(2, &|it| it.setup &= !abi::SETUP_NO_SQARRAY);
-        without(3, &|it| it.setup &= !(abi::SETUP_SINGLE_ISSUER | abi::SETUP_DEFER_TASKRUN));
-        without(4, &|it| it.multishot_receive = false);
-        without(5, &|it| it.setup &= !(abi::SETUP_COOP_TASKRUN | abi::SETUP_TASKRUN_FLAG));
-        without(5, &|it| it.multishot_accept = false);
-        without(5, &|it| it.buffer_rings = false);
-        without(6, &|it| *it = Features::OLD);
-    }
-    Character {
-        features,
-        faults,
-        descriptors: random.pick(&[24, 40, 1024, 1024, 1024]),
-        socket_buffer: random.pick(&[1, 16, 100, 1000, 4096, 65_536]),
-        pipe_buffer: random.pick(&[4096, 8192, 65_536]),
-    }
-}
-
 fn config(random: &mut Random, backend: BackendKind) -> Config {
     let submissions = random.pick(&[1, 2, 4, 16, 64]);
     Config {
@@ -258,11 +241,11 @@ fn config(random: &mut Random, backend: BackendKind) -> Config {
 }
 
 /// How often each kind of step comes; each plan has its own leanings.
-struct Weights([u32; 15]);
+struct Weights([u32; 17]);
 
 impl Weights {
     fn new(random: &mut Random) -> Weights {
-        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1];
+        let usual = [30u32, 34, 3, 6, 5, 2, 6, 8, 3, 10, 10, 5, 8, 6, 1, 3, 2];
         let mut weights = usual.map(|weight| weight * random.pick(&[0, 1, 1, 1, 3]));
         // It takes a thousand switches, so not every plan has it.
         weights[14] *= u32::from(random.chance(256));
@@ -302,6 +285,11 @@ impl Weights {
             12 => Step::Cancel(random.index(fibers)),
             13 if !children.is_empty() => Step::Join(random.pick(children)),
             14 => Step::Spin,
+            15 => Step::Shut(end, random.pick(&[libc::SHUT_WR, libc::SHUT_WR, libc::SHUT_RD, libc::SHUT_RDWR])),
+            16 => {
+                let path = random.index(PATHS);
+                random.pick(&[Step::Claim(path), Step::Leave(path)])
+            }
             _ => Step::Yield,
         }
     }

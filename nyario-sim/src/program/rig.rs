@@ -1,7 +1,9 @@
 //! What the fibers of a program share, and what the oracle knows of them.
 
+use super::claim::PATHS;
+use super::messages::Messages;
 use super::plan::{Link, Plan};
-use super::streams::Stream;
+use super::streams::{Nature, Stream};
 use crate::model::{Faults, Model};
 use crate::random::Random;
 use nyario_core::driver::{BackendKind, Config};
@@ -71,6 +73,8 @@ pub(super) struct Rig {
     /// The listener that fibers accept from, and every listener's port, that one's last.
     pub(super) hall: Fd,
     pub(super) ports: Vec<u16>,
+    /// The servers at paths.
+    pub(super) claims: RefCell<[Option<Fd>; PATHS]>,
     /// Descriptors that some fiber looks after.
     pub(super) engaged: RefCell<BTreeSet<Fd>>,
     /// Descriptors of other threads.
@@ -99,6 +103,7 @@ impl Rig {
             people: RefCell::new(people),
             hall,
             ports,
+            claims: RefCell::default(),
             engaged: RefCell::default(),
             foreign: RefCell::default(),
             operations: Cell::new(0),
@@ -122,11 +127,21 @@ impl Rig {
     /// Opens a pair. Its ends must be closed.
     pub(super) fn open(&self, pair: usize) {
         let plan = self.plan.pairs[pair];
-        let fds = match plan.link {
-            Link::Pipe => self.model.pipe(plan.nonblocking),
-            link => self.model.pair(link == Link::Inet, plan.nonblocking),
+        let (first, second, content) = match plan.link {
+            Link::File => {
+                let (reader, writer, content) = self.model.regular();
+                (reader, writer, Some(content))
+            }
+            link => {
+                let fds = match link {
+                    Link::Pipe => self.model.pipe(plan.nonblocking),
+                    Link::Messages => self.model.datagram_pair(plan.nonblocking),
+                    link => self.model.pair(link == Link::Inet, plan.nonblocking),
+                };
+                (fds.0, fds.1, None)
+            }
         };
-        let fds = [fds.0, fds.1];
+        let fds = [first, second];
         if fds.iter().any(|&fd| fd < 0) {
             // Out of descriptors.
             for fd in fds.into_iter().filter(|&fd| fd >= 0) {
@@ -134,7 +149,6 @@ impl Rig {
             }
             return;
         }
-        let mut names = Vec::new();
         for (side, fd) in fds.into_iter().enumerate() {
             if plan.owned && !(plan.thread && side == 1) && self.looped.opened(fd, plan.nonblocking).is_err() {
                 for fd in fds {
@@ -143,22 +157,33 @@ impl Rig {
                 return;
             }
         }
+        let mut streams = self.streams.borrow_mut();
+        let before = streams.len();
+        streams.extend(content.map(|content| Stream::new(Nature::File(content))));
+        if plan.link == Link::Messages {
+            streams.extend([(); 2].map(|()| Stream::new(Nature::Messages(Messages::default()))));
+        }
+        // What the model has no name for: where each side reads, and where it writes.
+        let nameless = match plan.link {
+            Link::Messages => [(Some(before), Some(before + 1)), (Some(before + 1), Some(before))],
+            Link::File => [(Some(before), None), (None, Some(before))],
+            _ => [(None, None); 2],
+        };
+        let mut place = |flow: u32| {
+            let known = streams[before..].iter().position(|stream| stream.is_flow(flow));
+            known.map(|at| before + at).unwrap_or_else(|| {
+                streams.push(Stream::new(Nature::Flow(flow)));
+                streams.len() - 1
+            })
+        };
         for (side, fd) in fds.into_iter().enumerate() {
             let (reads, writes) = self.model.flows(fd);
-            let mut streams = self.streams.borrow_mut();
-            let mut place = |flow: Option<u32>| {
-                flow.map(|flow| {
-                    names.iter().position(|&(name, _)| name == flow).map(|at: usize| names[at].1).unwrap_or_else(|| {
-                        streams.push(Stream::new(flow));
-                        names.push((flow, streams.len() - 1));
-                        streams.len() - 1
-                    })
-                })
-            };
-            let (reads, writes) = (place(reads), place(writes));
+            let reads = reads.map(&mut place).or(nameless[side].0);
+            let writes = writes.map(&mut place).or(nameless[side].1);
             let end = &mut self.ends.borrow_mut()[pair * 2 + side];
             *end = End { fd: Some(fd), life: end.life + 1, reads, writes };
         }
+        drop(streams);
         if plan.thread {
             self.foreign.borrow_mut().insert(fds[1]);
         }
@@ -172,9 +197,36 @@ impl Rig {
 
     /// Takes an end's descriptor away: from now on nobody begins anything on it.
     pub(super) fn take_end(&self, end: usize) -> Option<Fd> {
+        self.breaks(end);
         let end = &mut self.ends.borrow_mut()[end];
         end.life += 1;
         end.fd.take()
+    }
+
+    /// Ends one direction of a connection or both, as shutdown(2) beside the loop does.
+    pub(super) fn shut(&self, end: usize, fd: Fd, how: i32) {
+        let End { reads, writes, .. } = self.end(end);
+        let mut streams = self.streams.borrow_mut();
+        if let (Some(writes), true) = (writes, how != libc::SHUT_RD) {
+            streams[writes].fate.finished = true;
+        }
+        if let (Some(reads), true) = (reads, how != libc::SHUT_WR) {
+            streams[reads].fate.deaf = true;
+        }
+        self.model.shutdown(fd, how);
+    }
+
+    /// From now on both directions of an end's connection may fail.
+    pub(super) fn breaks(&self, end: usize) {
+        let End { reads, writes, .. } = self.end(end);
+        for stream in [reads, writes].into_iter().flatten() {
+            self.streams.borrow_mut()[stream].fate.broken = true;
+        }
+    }
+
+    /// What an operation on a stream may fail with by now.
+    pub(super) fn errors(&self, stream: Option<usize>, of: impl Fn(&Stream) -> &'static [i32]) -> Vec<i32> {
+        stream.map_or(Vec::new(), |stream| of(&self.streams.borrow()[stream]).to_vec())
     }
 
     pub(super) fn end(&self, end: usize) -> End {
@@ -187,7 +239,8 @@ impl Rig {
     pub(super) fn may_vanish(&self, end: usize, fd: Fd) -> bool {
         let epoll = self.plan.config.backend == Some(BackendKind::Epoll);
         let news = (libc::POLLIN | libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
-        let silent = epoll && self.model.holds(fd) & news == 0;
+        // What was reported may have been read since by another fiber, and the loop does not know that yet.
+        let silent = epoll && self.model.holds(fd) & news == 0 && !self.model.was_reported(fd);
         let people = self.people.borrow();
         let mut waiting = people.iter().filter_map(|person| person.pending);
         waiting.all(|it| it.end.is_none_or(|(at, _)| at != end) || (silent && matches!(it.what, What::Read(_))))
@@ -278,8 +331,14 @@ impl Rig {
             assert!(person.done == person.begun, "fiber {number} never ended");
         }
         for stream in &*self.streams.borrow() {
-            stream.finish(self.model.was_cut(stream.flow));
+            stream.finish(|flow| self.model.was_cut(flow));
         }
+        for &End { fd, reads, .. } in &*self.ends.borrow() {
+            if let (Some(fd), Some(reads)) = (fd, reads) {
+                self.streams.borrow()[reads].are_kept(|| self.model.messages(fd));
+            }
+        }
+        (0..PATHS).for_each(|path| super::claim::leave(self, path));
         let foreign = std::mem::take(&mut *self.foreign.borrow_mut());
         let ends = self.ends.borrow().clone();
         let ours = ends.into_iter().filter_map(|end| end.fd);

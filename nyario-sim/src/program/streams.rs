@@ -1,95 +1,149 @@
-//! The oracle of bytes: what was sent, what was received, each once and in order.
-//!
-//! Several fibers may read or write one end. Operations on it are served in the order in which they were begun, so each
-//! takes a ticket when it begins, and its bytes have their place by that.
+//! What moves from one end to another (a direction of a connection, a pipe, a file), and what may be told of it.
 
-use std::collections::VecDeque;
+use super::bytes::{Bytes, Read};
+use super::messages::Messages;
+use crate::model::Content;
 
-/// The bytes that one side has moved, in the order of its tickets.
-#[derive(Default)]
-struct Side {
-    /// The ticket that is first in `open`.
-    first: u64,
-    /// For each ticket since, its bytes once it is over.
-    open: VecDeque<Option<Vec<u8>>>,
-    /// Bytes whose place is certain and that were not compared yet.
-    settled: VecDeque<u8>,
-    total: u64,
+/// What has become of a stream, by the doing of the program.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Fate {
+    /// Its writer has said its last.
+    pub(super) finished: bool,
+    /// Its reader wants no more of it.
+    pub(super) deaf: bool,
+    /// One of its ends was closed, or its connection reset.
+    pub(super) broken: bool,
 }
 
-impl Side {
-    fn begin(&mut self) -> u64 {
-        self.open.push_back(None);
-        self.first + self.open.len() as u64 - 1
-    }
-
-    fn settle(&mut self, ticket: u64, bytes: Vec<u8>) {
-        let place = &mut self.open[(ticket - self.first) as usize];
-        assert!(place.is_none(), "an operation completes once");
-        self.total += bytes.len() as u64;
-        *place = Some(bytes);
-        while let Some(Some(_)) = self.open.front() {
-            self.settled.extend(self.open.pop_front().flatten().expect("just seen"));
-            self.first += 1;
-        }
-    }
+/// What it is, and how that is watched.
+pub(super) enum Nature {
+    /// A flow of that name in the model.
+    Flow(u32),
+    File(Content),
+    Messages(Messages),
 }
 
-/// One direction of a connection.
 pub(super) struct Stream {
-    sent: Side,
-    received: Side,
-    /// Somebody read the end.
-    pub(super) ended: bool,
-    /// The model's name of it.
-    pub(super) flow: u32,
+    bytes: Bytes,
+    pub(super) fate: Fate,
+    nature: Nature,
+}
+
+/// A read or write under way.
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    number: u64,
+    /// How much was known to have been sent when it began.
+    known: u64,
 }
 
 impl Stream {
-    pub(super) fn new(flow: u32) -> Stream {
-        Stream { sent: Side::default(), received: Side::default(), ended: false, flow }
+    pub(super) fn new(nature: Nature) -> Stream {
+        Stream { bytes: Bytes::default(), fate: Fate::default(), nature }
     }
 
-    pub(super) fn begin_write(&mut self) -> u64 {
-        self.sent.begin()
+    pub(super) fn is_flow(&self, flow: u32) -> bool {
+        matches!(self.nature, Nature::Flow(it) if it == flow)
     }
 
-    pub(super) fn begin_read(&mut self) -> u64 {
-        self.received.begin()
+    fn is_file(&self) -> bool {
+        matches!(self.nature, Nature::File(_))
     }
 
-    pub(super) fn wrote(&mut self, ticket: u64, bytes: &[u8]) {
-        self.sent.settle(ticket, bytes.to_vec());
-        self.compare();
+    pub(super) fn begin_write(&mut self) -> Ticket {
+        let number = match &mut self.nature {
+            Nature::Messages(messages) => messages.begin_write(),
+            _ => self.bytes.begin_write(),
+        };
+        Ticket { number, known: 0 }
     }
 
-    pub(super) fn read(&mut self, ticket: u64, bytes: &[u8]) {
-        self.received.settle(ticket, bytes.to_vec());
-        self.compare();
+    pub(super) fn begin_read(&mut self) -> Ticket {
+        let number = match &mut self.nature {
+            Nature::Messages(messages) => messages.begin_read(),
+            _ => self.bytes.begin_read(),
+        };
+        Ticket { number, known: self.bytes.sent() }
     }
 
-    fn compare(&mut self) {
-        while let (Some(&sent), Some(&received)) = (self.sent.settled.front(), self.received.settled.front()) {
-            assert!(
-                sent == received,
-                "byte {} of a stream was sent as {sent:#x} and received as {received:#x}",
-                self.received.total - self.received.settled.len() as u64,
-            );
-            self.sent.settled.pop_front();
-            self.received.settled.pop_front();
+    /// A write of `said` came to an end.
+    pub(super) fn wrote(&mut self, ticket: Ticket, result: i32, said: &[u8]) {
+        assert!(result <= said.len() as i32, "{result} of {} bytes", said.len());
+        if let Nature::Messages(messages) = &mut self.nature {
+            return messages.wrote(ticket.number, result, said);
+        }
+        assert!(!self.is_file() || result < 0 || result as usize == said.len(), "a file takes everything");
+        self.bytes.wrote(ticket.number, &said[..result.max(0) as usize]);
+    }
+
+    /// A read into `room` came to an end.
+    pub(super) fn read(&mut self, ticket: Ticket, result: i32, room: &[u8]) {
+        assert!(result <= room.len() as i32, "{result} of {} bytes", room.len());
+        if let Nature::Messages(messages) = &mut self.nature {
+            return messages.read(ticket.number, result, room);
+        }
+        let Fate { finished, deaf, broken } = self.fate;
+        let read = match result {
+            // A file's end is no end for ever, and whatever is there before it comes whole.
+            count if count >= 0 && self.is_file() => {
+                let bytes = room[..count as usize].to_vec();
+                if bytes.len() < room.len() { Read::Rest(bytes, ticket.known) } else { Read::Bytes(bytes) }
+            }
+            0 => {
+                assert!(finished || deaf || broken, "a stream ends whose writer goes on");
+                // What is lost with a connection is not missed.
+                Read::Rest(Vec::new(), if deaf || broken { 0 } else { self.bytes.sent() })
+            }
+            count if count > 0 => Read::Bytes(room[..count as usize].to_vec()),
+            _ => Read::Nothing,
+        };
+        let goes_on = deaf || self.is_file();
+        self.bytes.read(ticket.number, read, goes_on);
+    }
+
+    /// What a read may fail with.
+    pub(super) fn read_errors(&self) -> &'static [i32] {
+        if self.fate.broken && matches!(self.nature, Nature::Flow(_)) { &[libc::ECONNRESET, libc::EPIPE] } else { &[] }
+    }
+
+    /// What a write may fail with.
+    pub(super) fn write_errors(&self) -> &'static [i32] {
+        match self.fate {
+            _ if self.is_file() => &[],
+            Fate { broken: true, .. } if matches!(self.nature, Nature::Messages(_)) => {
+                &[libc::ECONNREFUSED, libc::ENOTCONN]
+            }
+            Fate { broken: true, .. } => &[libc::ECONNRESET, libc::EPIPE],
+            Fate { finished: true, .. } | Fate { deaf: true, .. } => &[libc::EPIPE],
+            _ => &[],
         }
     }
 
-    /// Whether bytes were sent that nobody has received.
+    /// Whether something was sent that nobody has received.
     pub(super) fn has_more(&self) -> bool {
-        self.sent.total > self.received.total
+        match &self.nature {
+            // Those of somebody who left may be lost to a writer who finds out.
+            Nature::Messages(messages) => messages.has_more() && !self.fate.broken,
+            _ => self.bytes.has_more(),
+        }
     }
 
-    /// Nothing moves any more. A connection that broke, or was closed with bytes in it, may have lost some.
-    pub(super) fn finish(&self, lossy: bool) {
-        assert!(self.sent.open.is_empty() && self.received.open.is_empty(), "every operation completes");
-        assert!(self.received.settled.is_empty(), "{} bytes came out of nowhere", self.received.settled.len());
-        let whole = self.sent.total == self.received.total;
-        assert!(whole || !self.ended || lossy, "{} bytes were lost", self.sent.total - self.received.total);
+    /// Nothing moves any more, and so many messages wait at an end that is open.
+    pub(super) fn are_kept(&self, waiting: impl FnOnce() -> usize) {
+        if let (Nature::Messages(messages), false) = (&self.nature, self.fate.broken) {
+            messages.are_kept(waiting());
+        }
+    }
+
+    /// Nothing moves any more. `was_cut` says whether a flow has lost something.
+    pub(super) fn finish(&self, was_cut: impl Fn(u32) -> bool) {
+        match &self.nature {
+            Nature::Flow(flow) => self.bytes.finish(self.fate.deaf || was_cut(*flow)),
+            Nature::Messages(messages) => messages.finish(),
+            Nature::File(content) => {
+                self.bytes.finish(true);
+                self.bytes.is_kept(&content.borrow());
+            }
+        }
     }
 }

@@ -3,10 +3,14 @@
 use nyario_core::net;
 use nyario_core::sys::{Fd, Kernel, Linux};
 use nyario_sim::model::Model;
+use std::os::fd::IntoRawFd;
 
 pub trait Ground: Kernel {
     fn unix_pair(&self) -> (Fd, Fd);
+    fn datagram_pair(&self) -> (Fd, Fd);
     fn new_pipe(&self) -> (Fd, Fd);
+    /// An empty file, opened twice: where to read, where to write.
+    fn new_file(&self) -> (Fd, Fd);
     fn half_close(&self, fd: Fd, how: i32) -> i32;
 
     /// Lets arrive what is on its way.
@@ -103,8 +107,15 @@ impl Ground for Model {
     fn unix_pair(&self) -> (Fd, Fd) {
         self.pair(false, false)
     }
+    fn datagram_pair(&self) -> (Fd, Fd) {
+        Model::datagram_pair(self, false)
+    }
     fn new_pipe(&self) -> (Fd, Fd) {
         self.pipe(false)
+    }
+    fn new_file(&self) -> (Fd, Fd) {
+        let (reader, writer, _) = self.regular();
+        (reader, writer)
     }
     fn half_close(&self, fd: Fd, how: i32) -> i32 {
         self.shutdown(fd, how)
@@ -118,15 +129,28 @@ impl Ground for Linux {
         assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds.as_mut_ptr()) }, 0);
         fds.into()
     }
+    fn datagram_pair(&self) -> (Fd, Fd) {
+        let mut fds = [0; 2];
+        // SAFETY: there is room for the two.
+        assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM, 0, fds.as_mut_ptr()) }, 0);
+        fds.into()
+    }
     fn new_pipe(&self) -> (Fd, Fd) {
         let mut fds = [0; 2];
         // SAFETY: there is room for the two.
         assert_eq!(unsafe { libc::pipe(fds.as_mut_ptr()) }, 0);
         fds.into()
     }
+    fn new_file(&self) -> (Fd, Fd) {
+        // SAFETY: the name ends with a NUL.
+        let writer = unsafe { libc::memfd_create(c"agreement".as_ptr(), 0) };
+        let reader = std::fs::File::open(format!("/proc/self/fd/{writer}")).expect("an open file has a path");
+        (reader.into_raw_fd(), writer)
+    }
     fn half_close(&self, fd: Fd, how: i32) -> i32 {
         // SAFETY: a call without memory.
-        unsafe { libc::shutdown(fd, how) }
+        let result = unsafe { libc::shutdown(fd, how) };
+        if result < 0 { -std::io::Error::last_os_error().raw_os_error().expect("it has just failed") } else { 0 }
     }
 }
 

@@ -1,6 +1,10 @@
 //! The model against the kernel that runs these tests: the same scripts on both, and what each answers must agree.
 
+mod datagrams;
+mod endings;
+mod files;
 mod ground;
+mod paths;
 mod rings;
 mod sockets;
 mod streams;
@@ -42,6 +46,12 @@ scripts! {
         a_pipe_without_a_reader, an_eventfd, numbers_are_reused, vectors;
     sockets: a_connection, a_refusal, unread_bytes_break_a_connection, writing_to_who_left, a_half_close, a_queue,
         edges, an_edge_for_each_arrival, levels, an_edge_at_a_hangup, what_cannot_be_waited_for, modified_interests;
+    endings: deaf_ears, deaf_ears_of_a_unix_pair, both_ways, nothing_to_shut, an_edge_at_deaf_ears, unread_behind_an_end,
+        unread_behind_a_unix_end, a_broken_one;
+    datagrams: messages, messages_from_who_left, messages_that_find_no_room, an_edge_for_each_message,
+        messages_through_a_ring;
+    paths: a_leftover;
+    files: a_file, a_file_through_a_ring;
     rings: a_receive, a_receive_in_advance, a_cancel, a_cancel_of_nothing, a_poll, many_from_one, many_and_no_buffers,
-        an_end_of_many, many_cancelled, accepts, more_than_fit, misuse, a_send_to_who_left, time_out;
+        an_end_of_many, a_half_close_of_many, deaf_ears_of_many, many_cancelled, accepts, more_than_fit, misuse, a_send_to_who_left, time_out;
 }

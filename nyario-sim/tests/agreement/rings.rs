@@ -11,7 +11,7 @@ const FLAGS: u32 =
     abi::SETUP_SINGLE_ISSUER | abi::SETUP_DEFER_TASKRUN | abi::SETUP_SUBMIT_ALL | abi::SETUP_CQSIZE | abi::SETUP_CLAMP;
 
 /// A ring with the least that scripts need.
-struct Ring<'a, G: Ground> {
+pub struct Ring<'a, G: Ground> {
     on: &'a G,
     fd: Fd,
     sq: SqOffsets,
@@ -27,7 +27,7 @@ struct Ring<'a, G: Ground> {
 
 impl<'a, G: Ground> Ring<'a, G> {
     /// None where the kernel has none, or an older one than these scripts speak of.
-    fn new(on: &'a G, told: &mut Told, entries: u32, completions: u32) -> Option<Ring<'a, G>> {
+    pub fn new(on: &'a G, told: &mut Told, entries: u32, completions: u32) -> Option<Ring<'a, G>> {
         let mut params = UringParams { flags: FLAGS, cq_entries: completions, ..UringParams::default() };
         let fd = on.uring_setup(entries, &mut params);
         if fd < 0 {
@@ -58,7 +58,7 @@ impl<'a, G: Ground> Ring<'a, G> {
         unsafe { &*self.rings.add(offset as usize).cast() }
     }
 
-    fn push(&mut self, sqe: Sqe) {
+    pub fn push(&mut self, sqe: Sqe) {
         let tail = self.word(self.sq.tail).load(Ordering::Relaxed);
         // SAFETY: scripts queue no more than fit.
         unsafe { self.sqes.add((tail & self.mask) as usize).write(sqe) };
@@ -88,7 +88,7 @@ impl<'a, G: Ground> Ring<'a, G> {
     }
 
     /// Submits and tells of everything that completes, in the order of its names and, for one name, of its coming.
-    fn told(&mut self, told: &mut Told, what: &str) {
+    pub fn told(&mut self, told: &mut Told, what: &str) {
         self.on.settle();
         told.tell(&format!("{what}: entered"), self.enter(0).min(0));
         self.on.settle();
@@ -142,7 +142,7 @@ impl<G: Ground> Drop for Ring<'_, G> {
     }
 }
 
-fn receive(fd: Fd, into: &mut [u8], name: u64) -> Sqe {
+pub fn receive(fd: Fd, into: &mut [u8], name: u64) -> Sqe {
     let (addr, len) = (into.as_mut_ptr() as u64, into.len() as u32);
     Sqe { opcode: abi::OP_RECV, fd, addr, len, user_data: name, ..Sqe::default() }
 }
@@ -273,6 +273,33 @@ pub fn an_end_of_many<G: Ground>(on: &G, told: &mut Told) {
     on.close(b);
     ring.told(told, "broken");
     on.close(a);
+}
+
+pub fn a_half_close_of_many<G: Ground>(on: &G, told: &mut Told) {
+    let Some(mut ring) = Ring::new(on, told, 4, 16) else { return };
+    ring.offer(8);
+    let (a, b) = on.connection();
+    ring.push(receive_many(a, 1));
+    ring.told(told, "armed");
+    on.put(b, b"last");
+    on.half_close(b, libc::SHUT_WR);
+    ring.told(told, "the last and the end");
+    told.tell("the other way", on.put(a, b"x"));
+    on.close(a);
+    on.close(b);
+}
+
+pub fn deaf_ears_of_many<G: Ground>(on: &G, told: &mut Told) {
+    let Some(mut ring) = Ring::new(on, told, 4, 16) else { return };
+    ring.offer(8);
+    let (a, b) = on.unix_pair();
+    ring.push(receive_many(a, 1));
+    ring.told(told, "armed");
+    on.put(b, b"more");
+    on.half_close(a, libc::SHUT_RD);
+    ring.told(told, "what was there, and the end");
+    on.close(a);
+    on.close(b);
 }
 
 pub fn many_cancelled<G: Ground>(on: &G, told: &mut Told) {

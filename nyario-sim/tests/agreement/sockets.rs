@@ -111,15 +111,15 @@ pub fn a_queue<G: Ground>(on: &G, told: &mut Told) {
     }
 }
 
-const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
-const EDGE: u32 = libc::EPOLLET as u32;
+pub const ALL: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
+pub const EDGE: u32 = libc::EPOLLET as u32;
 
-fn add<G: Ground>(on: &G, epoll: Fd, fd: Fd, events: u32, data: u64) -> i32 {
+pub fn add<G: Ground>(on: &G, epoll: Fd, fd: Fd, events: u32, data: u64) -> i32 {
     on.epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, EpollEvent { events, data })
 }
 
 /// What epoll reports now.
-fn news<G: Ground>(on: &G, epoll: Fd) -> Vec<(u64, u32)> {
+pub fn news<G: Ground>(on: &G, epoll: Fd) -> Vec<(u64, u32)> {
     let mut events = [EpollEvent::default(); 8];
     let found = on.epoll_wait(epoll, &mut events, Some(0));
     events[..found as usize].iter().map(|event| ({ event.data }, { event.events })).collect()

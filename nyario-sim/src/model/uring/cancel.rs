@@ -19,6 +19,11 @@ impl World {
         let target_first = self.strikes(256);
         let result = match stage {
             Stage::Over => -libc::ENOENT,
+            // No worker has begun with it yet.
+            Stage::Working if !self.operation(ring, op).cancelled && self.strikes(256) => {
+                self.complete(ring, op, -libc::ECANCELED, 0);
+                0
+            }
             Stage::Working => {
                 self.operation(ring, op).cancelled = true;
                 -libc::EALREADY

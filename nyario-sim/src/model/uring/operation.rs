@@ -2,6 +2,7 @@
 
 use super::{Uring, Work};
 use crate::model::file::{FileId, FileKind, Watcher};
+use crate::model::flow::Wire;
 use crate::model::socket::State as Connection;
 use crate::model::transfer::{Lent, vectors};
 use crate::model::world::World;
@@ -116,16 +117,22 @@ impl World {
         let operation = Operation { sqe, file: Some(file), lent, stage: Stage::Woken, cancelled: false, begun: false };
         let events = operation.events();
         uring.operations.insert(op, operation);
-        let worker = self.character.faults.worker;
+        // What is not in the page cache, a worker has to fetch.
+        let worker = if self.is_regular(file) { 512 } else { self.character.faults.worker };
         if self.strikes(worker) {
             self.operation(ring, op).stage = Stage::Working;
             self.give_to_worker(ring, op);
-        } else if matches!(sqe.opcode, abi::OP_RECV | abi::OP_SEND) && sqe.ioprio & abi::RECVSEND_POLL_FIRST != 0 {
+        } else if self.waits_first(&sqe) {
             self.arm(ring, op, events);
         } else {
             self.run(ring, op);
         }
         true
+    }
+
+    fn waits_first(&self, sqe: &Sqe) -> bool {
+        let asked = matches!(sqe.opcode, abi::OP_RECV | abi::OP_SEND) && sqe.ioprio & abi::RECVSEND_POLL_FIRST != 0;
+        asked && self.character.features.poll_first
     }
 
     pub(super) fn operation(&mut self, ring: FileId, op: u32) -> &mut Operation {
@@ -264,6 +271,7 @@ impl World {
         let operation = self.operation(ring, op);
         let (sqe, events) = (operation.sqe, operation.events());
         let file = operation.file.expect("checked when it was issued");
+        let position = self.seek(file, &sqe);
         let result = match sqe.opcode {
             abi::OP_POLL_ADD => {
                 return match self.poll_file(file) & events {
@@ -271,8 +279,8 @@ impl World {
                     held => Attempt::Done(held as i32, 0),
                 };
             }
-            abi::OP_RECV if self.socket_of(file).is_none() => -libc::ENOTSOCK,
-            abi::OP_SEND if self.socket_of(file).is_none() => -libc::ENOTSOCK,
+            abi::OP_RECV if !self.is_socket(file) => -libc::ENOTSOCK,
+            abi::OP_SEND if !self.is_socket(file) => -libc::ENOTSOCK,
             abi::OP_RECV if sqe.flags & abi::SQE_BUFFER_SELECT != 0 => {
                 return self.receive_provided(ring, file, events);
             }
@@ -306,25 +314,49 @@ impl World {
             }
             other => unreachable!("opcode {other} is not submitted"),
         };
+        if let (Some(position), FileKind::Regular(regular)) = (position, &mut self.file(file).kind) {
+            regular.position = position;
+        }
         if result == -libc::EAGAIN {
             return Attempt::Wait(events);
         }
         let more = match sqe.opcode {
-            abi::OP_RECV => result > 0 && self.has_more(file),
-            abi::OP_ACCEPT => result >= 0 && self.has_queued(file),
-            _ => false,
+            abi::OP_RECV if result >= 0 => self.nonempty(file),
+            abi::OP_ACCEPT if result >= 0 => self.nonempty(file),
+            _ => 0,
         };
-        Attempt::Done(result, if more { abi::CQE_F_SOCK_NONEMPTY } else { 0 })
+        Attempt::Done(result, more)
+    }
+
+    /// Goes to where the guest wants to read or write a file, if that is not where it stands; `Some` is the way back.
+    fn seek(&mut self, file: FileId, sqe: &Sqe) -> Option<usize> {
+        let transfers = matches!(sqe.opcode, abi::OP_READ | abi::OP_WRITE | abi::OP_READV | abi::OP_WRITEV);
+        match &mut self.file(file).kind {
+            FileKind::Regular(regular) if transfers && sqe.off != u64::MAX => {
+                Some(std::mem::replace(&mut regular.position, sqe.off as usize))
+            }
+            _ => None,
+        }
     }
 
     fn has_more(&mut self, file: FileId) -> bool {
         match self.file(file).kind {
             FileKind::Socket(ref socket) => match socket.state {
-                Connection::Connected { receive, .. } => self.flow(receive).arrived > 0,
+                Connection::Listening { .. } => self.has_queued(file),
+                Connection::Connected { receive, .. } => {
+                    let flow = self.flow(receive);
+                    // tcp_inq_hint: the end counts as something.
+                    flow.arrived > 0 || (flow.wire == Wire::Inet && flow.done)
+                }
                 _ => false,
             },
             _ => false,
         }
+    }
+
+    /// The flag that says that more can be received at once.
+    fn nonempty(&mut self, file: FileId) -> u32 {
+        if self.character.features.nonempty && self.has_more(file) { abi::CQE_F_SOCK_NONEMPTY } else { 0 }
     }
 
     fn receive_provided(&mut self, ring: FileId, file: FileId, events: u32) -> Attempt {
@@ -335,11 +367,12 @@ impl World {
         let result = unsafe { self.read_file(file, &[buffer], false) };
         match result {
             again if again == -libc::EAGAIN => Attempt::Wait(events),
-            result if result <= 0 => Attempt::Done(result, 0),
+            result if result < 0 => Attempt::Done(result, 0),
+            0 => Attempt::Done(0, self.nonempty(file)),
             result => {
                 self.uring(ring).group.as_mut().expect("just seen").take();
-                let more = if self.has_more(file) { abi::CQE_F_SOCK_NONEMPTY } else { 0 };
-                Attempt::Done(result, abi::CQE_F_BUFFER | u32::from(id) << abi::CQE_BUFFER_SHIFT | more)
+                let flags = abi::CQE_F_BUFFER | u32::from(id) << abi::CQE_BUFFER_SHIFT;
+                Attempt::Done(result, flags | self.nonempty(file))
             }
         }
     }
