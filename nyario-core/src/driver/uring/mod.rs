@@ -38,6 +38,8 @@ pub(super) struct Uring {
     /// What the kernel turned out to know; each is given up at its first refusal.
     multishot_receive: bool,
     multishot_accept: bool,
+    /// What a transfer carries that had better wait first: nothing before 5.19, whose late stable releases refuse it.
+    wait_first: u16,
     wake: Fd,
     /// Where the kernel puts the waker's count. Boxed: the kernel holds its address while the backend may move.
     wake_count: Box<u64>,
@@ -90,6 +92,7 @@ impl Uring {
         Ok(Uring {
             multishot_receive: buffers.is_some(),
             multishot_accept: true,
+            wait_first: if ring.is_cooperative() { abi::RECVSEND_POLL_FIRST } else { 0 },
             ring,
             buffers,
             wake,
@@ -202,8 +205,7 @@ impl Uring {
             ledger.slab[index].polling = true;
         }
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
-        let first =
-            if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { abi::RECVSEND_POLL_FIRST };
+        let first = if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { self.wait_first };
         let mut sqe = match code {
             _ if ledger.slab[index].polling => poll(match code.side() {
                 Side::Write => libc::POLLOUT as u32,
