@@ -337,6 +337,10 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
             }
+            Verdict::Last(result) => {
+                ledger.finish(index, -libc::ECANCELED);
+                harvest = Harvest::Complete(Completion { waiter, result, more: true });
+            }
         }
         if ledger.fds.at(fd).closing {
             ledger.settle_close(fd);
@@ -366,27 +370,23 @@ impl Uring {
                 return Verdict::Again;
             }
             return match request.code {
+                Code::AcceptMulti if result >= 0 && cancelled => Verdict::Last(result),
                 Code::AcceptMulti if result >= 0 => Verdict::Yield(result),
                 _ => Verdict::Finish(result),
             };
         }
         match (request.code, cqe.res) {
             (Code::AcceptMulti, fd) if fd >= 0 && !cancelled => Verdict::Yield(fd),
-            (Code::AcceptMulti, fd) if fd >= 0 => {
-                // It came after the end was asked for, and nobody is left to take it.
-                ledger.kernel.close(fd);
-                Verdict::Finish(-libc::ECANCELED)
-            }
+            (Code::AcceptMulti, fd) if fd >= 0 => Verdict::Last(fd),
             (Code::AcceptMulti, gone) if gone == -libc::ECONNABORTED && !cancelled => Verdict::Again,
             (Code::AcceptMulti, unknown)
                 if unknown == -libc::EINVAL
-                    && !cancelled
                     && ledger.kernel.getsockopt(request.fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1) =>
             {
                 // Before 5.19 there is no multishot accept, and several may have been submitted before the first of
                 // them said so; a socket that does not listen says EINVAL as well.
                 self.multishot_accept = false;
-                Verdict::Again
+                if cancelled { Verdict::Finish(-libc::ECANCELED) } else { Verdict::Again }
             }
             (Code::AtHand, events) if events >= 0 => {
                 known.ready |= ready::READ;
@@ -419,6 +419,8 @@ enum Verdict {
     Again,
     /// One result of many; it goes to the kernel once more.
     Yield(i32),
+    /// One result of many, which came after the end was asked for; the end follows it.
+    Last(i32),
 }
 
 impl Multishot {
