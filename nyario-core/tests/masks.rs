@@ -7,13 +7,15 @@ use common::*;
 use nyario_core::driver::{BackendKind, Config, Driver, Op, Submitted};
 use nyario_core::net;
 use nyario_core::runtime::Start;
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::rc::Rc;
 
 /// What a kernel of our days has, and an older one lacks on its own.
 const RECENT: [&str; 2] = ["no_iowait", "nonempty_hint"];
 
-scenarios!(on_config: nothing_missing_is_missed, cancelled_accepts_lose_nothing);
+scenarios!(on_config: nothing_missing_is_missed, cancelled_accepts_lose_nothing, a_late_fiber_is_refused_in_time);
 
 fn nothing_missing_is_missed(config: &Config) {
     under_each_mask(config, does_without);
@@ -21,6 +23,10 @@ fn nothing_missing_is_missed(config: &Config) {
 
 fn cancelled_accepts_lose_nothing(config: &Config) {
     under_each_mask(config, cancels_lose_nothing);
+}
+
+fn a_late_fiber_is_refused_in_time(config: &Config) {
+    under_each_mask(config, is_not_abandoned);
 }
 
 /// epoll has nothing to mask, and has to bear the scenarios once.
@@ -102,4 +108,24 @@ fn cancels_lose_nothing(config: &Config, mask: &'static Mask) {
         }
     }
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// A connection that is accepted while the loop ends gets a fiber, which the kernel may hold for another turn.
+fn is_not_abandoned(config: &Config, mask: &'static Mask) {
+    put_on(mask);
+    with_loop(config, |looped| {
+        let (fd, address) = listen();
+        looped.register(fd, Start::Eager, move |fd| echo(looped, fd)).unwrap();
+        let clients = Rc::new(Cell::new(Vec::new()));
+        let place = clients.clone();
+        go(looped, move || {
+            settle(looped);
+            place.set((0..5).map(|_| TcpStream::connect(&address).unwrap()).collect());
+            looped.stop();
+            0
+        });
+        looped.run().unwrap();
+        assert_eq!(looped.fibers(), 0, "without {}", mask.name);
+        drop(clients.take());
+    });
 }

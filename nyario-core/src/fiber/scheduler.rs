@@ -268,16 +268,13 @@ impl<K: Kernel> Loop<K> {
         });
         let live = || self.with(|inner| inner.fibers.live());
         let (mut stubborn, mut refusals) = (live(), 0);
-        while stubborn > 0 && refusals < REFUSALS {
+        // What was accepted meanwhile is closed too, or even gets a fiber that has to be refused, and closes end when the
+        // kernel has let go.
+        while if stubborn > 0 { refusals < REFUSALS } else { self.with(|inner| inner.runtime.wind_up()) } {
             self.step();
             let left = live();
-            refusals = if left < stubborn { 0 } else { refusals + 1 };
+            refusals = if left < stubborn || stubborn == 0 { 0 } else { refusals + 1 };
             stubborn = left;
-        }
-        // What was accepted meanwhile is closed too, and closes end when the kernel has let go.
-        while stubborn == 0 && self.with(|inner| inner.runtime.wind_up()) {
-            self.step();
-            stubborn = live();
         }
         if stubborn > 0 {
             eprintln!("nyario: {stubborn} fibers went on waiting after {REFUSALS} refusals; they are abandoned");
