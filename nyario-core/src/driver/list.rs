@@ -128,7 +128,7 @@ mod tests {
         let mut links = vec![Link::UNLINKED; RECORDS as usize];
         let mut lists = [List::EMPTY; 3];
         let mut models: [VecDeque<Index>; 3] = Default::default();
-        for _ in 0..if cfg!(miri) { 1000 } else { 50_000 } {
+        for _ in 0..if cfg!(miri) { 500 } else { 50_000 } {
             let (at, index) = (numbers.below(3) as usize, numbers.below(RECORDS) as Index);
             match models.iter().position(|model| model.contains(&index)) {
                 None => {

@@ -179,7 +179,7 @@ mod tests {
         let mut slab = Slab::new();
         let mut living: Vec<(OpId, u64)> = Vec::new();
         let mut gone: Vec<OpId> = vec![OpId::NONE];
-        for waiter in 0..if cfg!(miri) { 600 } else { 20_000 } {
+        for waiter in 0..if cfg!(miri) { 300 } else { 20_000 } {
             // Crowds grow beyond the first allocation, and shrink to nothing.
             let growing = waiter / 200 % 2 == 0;
             if living.is_empty() || numbers.below(8) < if growing { 6 } else { 2 } {

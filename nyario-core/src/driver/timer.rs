@@ -116,7 +116,7 @@ mod tests {
         let mut places = vec![NONE; OPS as usize];
         let mut model: Vec<(u64, Index)> = Vec::new();
         let mut now = 0;
-        for _ in 0..if cfg!(miri) { 1000 } else { 100_000 } {
+        for _ in 0..if cfg!(miri) { 400 } else { 100_000 } {
             let op = numbers.below(OPS) as Index;
             match numbers.below(4) {
                 0 | 1 if places[op as usize] == NONE => {
