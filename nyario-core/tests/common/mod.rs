@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
 pub mod masked;
+pub mod memory;
 
 pub use masked::Masked;
 use nyario_core::driver::{BackendKind, Completion, Config, Driver, Op, Submitted};
@@ -20,7 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -113,9 +114,13 @@ pub fn on_config(variant: Variant, name: &'static str, scenario: impl FnOnce(&Co
     let _watched = Watchdog::new(name);
     PANICS.store(0, Ordering::Relaxed);
     count_panics();
-    let before = open_descriptors();
-    scenario(&config);
+    let (before, mapped) = (open_descriptors(), masked::mapped());
+    memory::watch(|| scenario(&config));
     assert_eq!(open_descriptors(), before, "a scenario leaves no descriptor behind");
+    if !LEFTOVERS.swap(false, Ordering::Relaxed) {
+        assert_eq!(masked::mapped(), mapped, "a scenario leaves nothing mapped");
+        assert_eq!(memory::left(), 0, "a scenario leaves no memory behind");
+    }
     assert_eq!(PANICS.load(Ordering::Relaxed), 0, "panics on fibers, which end the fiber alone");
 }
 
@@ -133,9 +138,17 @@ fn count_panics() {
     });
 }
 
-/// Says that so many panics are to come.
+/// Says that so many panics are to come. The harness keeps what they say, in the scenario's name.
 pub fn expect_panics(count: isize) {
     PANICS.fetch_sub(count, Ordering::Relaxed);
+    expect_leftovers();
+}
+
+static LEFTOVERS: AtomicBool = AtomicBool::new(false);
+
+/// Says that memory is left behind on purpose.
+pub fn expect_leftovers() {
+    LEFTOVERS.store(true, Ordering::Relaxed);
 }
 
 /// Shows a fresh loop to `work`, and drops it.
