@@ -197,7 +197,7 @@ impl Rig {
     fn leave(&mut self, which: usize, how: usize) {
         let Some(pair) = self.pair(which) else { return };
         let Some(fd) = self.pairs[pair].theirs else { return };
-        if how % 3 == 0 {
+        if how.is_multiple_of(3) {
             self.model.close(fd);
             self.pairs[pair].theirs = None;
         } else {
