@@ -6,37 +6,12 @@ use common::*;
 use nyario_core::driver::Config;
 use nyario_core::net;
 use nyario_core::runtime::Start;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 
 scenarios!(on_config: echoing_allocates_nothing, timers_and_switches_allocate_nothing);
-
-thread_local! {
-    /// Whether this thread's allocations count, and how many there were.
-    static COUNT: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-struct Counting;
-
-// SAFETY: the system's allocator does the work; counting touches a plain thread-local.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get().map(|count| count + 1));
-        // SAFETY: forwarded from the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: forwarded from the caller.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const MESSAGES: usize = 100_000;
 const WARM_UP: usize = 2000;
@@ -53,11 +28,11 @@ fn echoing_allocates_nothing(config: &Config) {
                 while let Ok(count @ 1..) = net::read(looped, fd, &mut buf) {
                     assert_eq!(net::write(looped, fd, &buf[..count]), Ok(count));
                     witness.set(witness.get() + count);
-                    if witness.get() / 64 >= WARM_UP && COUNT.get().is_none() {
-                        COUNT.set(Some(0));
+                    if witness.get() / 64 >= WARM_UP && memory::counted().is_none() {
+                        memory::count();
                     }
                     if witness.get() >= (WARM_UP + MESSAGES) * 64 && place.get().is_none() {
-                        place.set(COUNT.take());
+                        place.set(memory::stop_counting());
                     }
                 }
             })
@@ -73,7 +48,7 @@ fn echoing_allocates_nothing(config: &Config) {
         });
         counted.get()
     });
-    COUNT.take();
+    memory::stop_counting();
     assert_eq!(allocations, Some(0));
 }
 
@@ -91,9 +66,9 @@ fn timers_and_switches_allocate_nothing(config: &Config) {
                 close(looped, &[fd]);
             };
             (0..100).for_each(|_| round());
-            COUNT.set(Some(0));
+            memory::count();
             (0..1000).for_each(|_| round());
-            COUNT.take()
+            memory::stop_counting()
         })
     });
     assert_eq!(allocations, Some(0));

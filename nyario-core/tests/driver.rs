@@ -19,8 +19,8 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     nothing_is_lost_while_a_number_begins_anew,
     an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
-fn driver(config: &Config) -> Driver<Linux> {
-    Driver::new(Linux, config).unwrap()
+fn driver(config: &Config) -> Driver<Masked> {
+    Driver::new(Masked, config).unwrap()
 }
 
 fn pending(submitted: Submitted) -> OpId {
@@ -433,7 +433,7 @@ fn nothing_is_lost_while_a_number_begins_anew(config: &Config) {
 }
 
 /// Closes what something may still wait on.
-fn close_under_way(driver: &mut Driver<Linux>, fd: Fd) {
+fn close_under_way(driver: &mut Driver<Masked>, fd: Fd) {
     if let Submitted::Pending(_) = submit(driver, Op::Close { fd }, 100, 0) {
         while completion(driver).waiter != 100 {}
     }
@@ -472,7 +472,7 @@ fn an_event_of_an_older_life_is_not_told(config: &Config) {
 
 fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
     let mut driver = driver(config);
-    let due = |driver: &Driver<Linux>| {
+    let due = |driver: &Driver<Masked>| {
         let mut fds = [libc::pollfd { fd: driver.descriptor(), events: libc::POLLIN, revents: 0 }];
         Linux.poll(&mut fds, Some(50_000_000)) == 1
     };

@@ -8,7 +8,7 @@ use nyario_core::driver::Op;
 use nyario_core::fiber::{FiberId, Options};
 use nyario_core::net;
 use nyario_core::runtime::{Start, Stopper};
-use nyario_core::sys::{Errno, Linux};
+use nyario_core::sys::Errno;
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -302,7 +302,7 @@ fn a_stop_before_the_run_counts(looped: Looped) {
 }
 
 fn a_stop_comes_from_a_signal_handler(looped: Looped) {
-    static STOPPER: std::sync::Mutex<Option<&'static Stopper<Linux>>> = std::sync::Mutex::new(None);
+    static STOPPER: std::sync::Mutex<Option<&'static Stopper<Masked>>> = std::sync::Mutex::new(None);
     static HANDLED: OnceLock<()> = OnceLock::new();
     extern "C" fn handle(_: i32) {
         // The scenario raises no second signal while it holds the lock.

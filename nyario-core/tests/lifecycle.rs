@@ -151,6 +151,8 @@ fn an_end_refuses_whatever_begins(config: &Config) {
 }
 
 fn a_stubborn_fiber_is_given_up(config: &Config) {
+    // The stacks and records of the abandoned stay, as something may still refer to them.
+    expect_leftovers();
     with_loop(config, |looped| {
         let tries = Rc::new(Cell::new(0));
         let witness = tries.clone();

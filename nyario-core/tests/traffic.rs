@@ -651,7 +651,9 @@ fn a_broken_pipe_raises_no_signal(looped: Looped) {
         });
         static BLOCK: [u8; 5000] = [0; 5000];
         let fds = fulls.each_ref().map(|&(fd, _)| fd);
-        let iov = Box::leak(Box::new(libc::iovec { iov_base: BLOCK.as_ptr().cast_mut().cast(), iov_len: BLOCK.len() }));
+        let iov = libc::iovec { iov_base: BLOCK.as_ptr().cast_mut().cast(), iov_len: BLOCK.len() };
+        // On this fiber's stack, which outlives the writers.
+        let iov = &raw const iov;
         let writers = [
             Op::Write { fd: fds[0], buf: BLOCK.as_ptr(), len: 1 },
             Op::Send { fd: fds[1], buf: BLOCK.as_ptr(), len: BLOCK.len() },

@@ -93,7 +93,9 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbers::Numbers;
     use super::*;
+    use std::collections::VecDeque;
 
     impl Links for Vec<Link> {
         fn link(&mut self, index: Index) -> &mut Link {
@@ -115,6 +117,37 @@ mod tests {
             let rest: Vec<Index> = (0..5).filter(|&index| index != leaver).collect();
             assert_eq!(drain(&mut list, &mut links), rest);
             assert!(list.is_empty());
+        }
+    }
+
+    /// Three lists over the same records, as the queues of a descriptor are.
+    #[test]
+    fn agrees_with_queues() {
+        const RECORDS: u64 = 24;
+        let mut numbers = Numbers::new(5);
+        let mut links = vec![Link::UNLINKED; RECORDS as usize];
+        let mut lists = [List::EMPTY; 3];
+        let mut models: [VecDeque<Index>; 3] = Default::default();
+        for _ in 0..if cfg!(miri) { 500 } else { 50_000 } {
+            let (at, index) = (numbers.below(3) as usize, numbers.below(RECORDS) as Index);
+            match models.iter().position(|model| model.contains(&index)) {
+                None => {
+                    lists[at].push(&mut links, index);
+                    models[at].push_back(index);
+                }
+                Some(its) if numbers.below(2) == 0 => {
+                    lists[its].remove(&mut links, index);
+                    models[its].retain(|&other| other != index);
+                }
+                Some(_) => assert_eq!(lists[at].pop(&mut links), models[at].pop_front().unwrap_or(NONE)),
+            }
+            for (list, model) in lists.iter().zip(&models) {
+                assert_eq!(list.first(), model.front().copied().unwrap_or(NONE));
+                assert_eq!((list.is_empty(), list.is_single()), (model.is_empty(), model.len() == 1));
+            }
+        }
+        for (list, model) in lists.iter_mut().zip(models) {
+            assert_eq!(drain(list, &mut links), Vec::from(model));
         }
     }
 }

@@ -18,6 +18,8 @@ mod epoll;
 mod fds;
 mod ledger;
 mod list;
+#[cfg(test)]
+mod numbers;
 mod op;
 mod slab;
 mod timer;

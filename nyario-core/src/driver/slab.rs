@@ -136,6 +136,7 @@ impl Links for Slab {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbers::Numbers;
     use super::super::op::Op;
     use super::*;
 
@@ -169,5 +170,39 @@ mod tests {
         remove(&mut slab, index);
         insert(&mut slab);
         assert_eq!(slab.id(index).generation, 1);
+    }
+
+    /// Records come and go in any order: every name that was ever given out meets its own operation or nothing.
+    #[test]
+    fn agrees_with_a_map_of_names() {
+        let mut numbers = Numbers::new(3);
+        let mut slab = Slab::new();
+        let mut living: Vec<(OpId, u64)> = Vec::new();
+        let mut gone: Vec<OpId> = vec![OpId::NONE];
+        for waiter in 0..if cfg!(miri) { 300 } else { 20_000 } {
+            // Crowds grow beyond the first allocation, and shrink to nothing.
+            let growing = waiter / 200 % 2 == 0;
+            if living.is_empty() || numbers.below(8) < if growing { 6 } else { 2 } {
+                let id = slab.insert_id(Request::new(Op::Park), waiter);
+                assert!(!living.iter().any(|(other, _)| other.index == id.index), "a record serves one at a time");
+                living.push((id, waiter));
+            } else {
+                let (id, _) = living.swap_remove(numbers.below(living.len() as u64) as usize);
+                remove(&mut slab, id.index);
+                gone.push(id);
+            }
+            assert_eq!(slab.live(), living.len());
+            if waiter % 50 == 0 {
+                let mut found: Vec<Index> = slab.unfinished().collect();
+                found.sort_unstable();
+                let mut named: Vec<Index> = living.iter().map(|(id, _)| id.index).collect();
+                named.sort_unstable();
+                assert_eq!(found, named);
+                for &(id, waiter) in &living {
+                    assert_eq!(slab.find(id).map(|index| slab[index].waiter), Some(waiter));
+                }
+                assert!(gone.iter().all(|&id| slab.find(id).is_none()), "an old name meets nothing");
+            }
+        }
     }
 }

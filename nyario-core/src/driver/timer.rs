@@ -99,6 +99,7 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbers::Numbers;
     use super::*;
 
     impl Places for Vec<Index> {
@@ -107,26 +108,15 @@ mod tests {
         }
     }
 
-    /// A small generator (xorshift64*, Vigna 2016): the test needs variety, not quality.
-    struct Numbers(u64);
-    impl Numbers {
-        fn below(&mut self, bound: u64) -> u64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-        }
-    }
-
     #[test]
     fn agrees_with_a_sorted_list_under_random_arming_cancelling_and_expiry() {
         const OPS: u64 = 200;
-        let mut numbers = Numbers(42);
+        let mut numbers = Numbers::new(42);
         let mut timers = Timers::new();
         let mut places = vec![NONE; OPS as usize];
         let mut model: Vec<(u64, Index)> = Vec::new();
         let mut now = 0;
-        for _ in 0..100_000 {
+        for _ in 0..if cfg!(miri) { 400 } else { 100_000 } {
             let op = numbers.below(OPS) as Index;
             match numbers.below(4) {
                 0 | 1 if places[op as usize] == NONE => {

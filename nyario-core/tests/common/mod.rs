@@ -3,6 +3,10 @@
 
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
+pub mod masked;
+pub mod memory;
+
+pub use masked::Masked;
 use nyario_core::driver::{BackendKind, Completion, Config, Driver, Op, Submitted};
 use nyario_core::fiber::{FiberId, Loop, Options};
 use nyario_core::net;
@@ -17,13 +21,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
 /// A loop as its own fibers see it.
-pub type Looped = &'static Loop<Linux>;
+pub type Looped = &'static Loop<Masked>;
 
 /// Makes a test of each scenario for each backend; the first word says what a scenario is given.
 #[macro_export]
@@ -80,6 +84,7 @@ impl Variant {
         let name = config.backend.expect("every variant insists").name();
         let reason = match std::env::var("NYARIO_BACKEND") {
             Ok(only) if !only.is_empty() && only != name => Some(format!("NYARIO_BACKEND asks for {only}")),
+            // Asked of the bare kernel: a mask is to be borne, not to be skipped.
             _ => Driver::new(Linux, &config).err().map(|error| format!("the kernel denies {name}: {error}")),
         };
         match reason {
@@ -109,9 +114,13 @@ pub fn on_config(variant: Variant, name: &'static str, scenario: impl FnOnce(&Co
     let _watched = Watchdog::new(name);
     PANICS.store(0, Ordering::Relaxed);
     count_panics();
-    let before = open_descriptors();
-    scenario(&config);
+    let (before, mapped) = (open_descriptors(), masked::mapped());
+    memory::watch(|| scenario(&config));
     assert_eq!(open_descriptors(), before, "a scenario leaves no descriptor behind");
+    if !LEFTOVERS.swap(false, Ordering::Relaxed) {
+        assert_eq!(masked::mapped(), mapped, "a scenario leaves nothing mapped");
+        assert_eq!(memory::left(), 0, "a scenario leaves no memory behind");
+    }
     assert_eq!(PANICS.load(Ordering::Relaxed), 0, "panics on fibers, which end the fiber alone");
 }
 
@@ -129,14 +138,22 @@ fn count_panics() {
     });
 }
 
-/// Says that so many panics are to come.
+/// Says that so many panics are to come. The harness keeps what they say, in the scenario's name.
 pub fn expect_panics(count: isize) {
     PANICS.fetch_sub(count, Ordering::Relaxed);
+    expect_leftovers();
+}
+
+static LEFTOVERS: AtomicBool = AtomicBool::new(false);
+
+/// Says that memory is left behind on purpose.
+pub fn expect_leftovers() {
+    LEFTOVERS.store(true, Ordering::Relaxed);
 }
 
 /// Shows a fresh loop to `work`, and drops it.
 pub fn with_loop<T>(config: &Config, work: impl FnOnce(Looped) -> T) -> T {
-    let looped = Box::into_raw(Box::new(Loop::new(Linux, config).unwrap()));
+    let looped = Box::into_raw(Box::new(Loop::new(Masked, config).unwrap()));
     // SAFETY: it is a box, freed below; what runs on the loop has ended or never runs again by then.
     let result = work(unsafe { &*looped });
     // SAFETY: as above.
@@ -200,7 +217,7 @@ pub fn open_descriptors() -> BTreeMap<Fd, PathBuf> {
 
 /// Runs the loop while `peer` runs on a thread; the loop is stopped when that ends, however it does.
 pub fn run_beside<T: Send>(looped: Looped, peer: impl FnOnce() -> T + Send) -> T {
-    struct StopAtEnd(Stopper<Linux>);
+    struct StopAtEnd(Stopper<Masked>);
     impl Drop for StopAtEnd {
         fn drop(&mut self) {
             self.0.stop();
@@ -219,7 +236,7 @@ pub fn run_beside<T: Send>(looped: Looped, peer: impl FnOnce() -> T + Send) -> T
 }
 
 /// Runs `code` on a fiber, and the loop until every fiber has ended.
-pub fn in_fiber<T: 'static>(looped: Looped, code: impl FnOnce() -> T + 'static) -> T {
+pub fn in_fiber<K: Kernel, T: 'static>(looped: &'static Loop<K>, code: impl FnOnce() -> T + 'static) -> T {
     let slot = Rc::new(Cell::new(None));
     let place = slot.clone();
     go(looped, move || {
@@ -231,19 +248,19 @@ pub fn in_fiber<T: 'static>(looped: Looped, code: impl FnOnce() -> T + 'static) 
 }
 
 /// Spawns a fiber to be joined.
-pub fn go(looped: Looped, code: impl FnOnce() -> u64 + 'static) -> FiberId {
+pub fn go<K: Kernel>(looped: &'static Loop<K>, code: impl FnOnce() -> u64 + 'static) -> FiberId {
     looped.spawn(Options::default(), code).unwrap()
 }
 
 /// Waits in a fiber for something that has no event of its own.
-pub fn until(looped: Looped, condition: impl Fn() -> bool) {
+pub fn until<K: Kernel>(looped: &'static Loop<K>, condition: impl Fn() -> bool) {
     while !condition() {
         looped.sleep(100_000).unwrap();
     }
 }
 
 /// Lets every other fiber go as far as it comes, the kernel's part included.
-pub fn settle(looped: Looped) {
+pub fn settle<K: Kernel>(looped: &'static Loop<K>) {
     for _ in 0..8 {
         looped.sleep(300_000).unwrap();
     }
@@ -310,13 +327,13 @@ pub fn listen() -> (Fd, String) {
 }
 
 /// Carries out an operation that lends no memory, or memory that outlives the call.
-pub fn perform(looped: Looped, op: Op) -> i32 {
+pub fn perform<K: Kernel>(looped: &'static Loop<K>, op: Op) -> i32 {
     // SAFETY: the scenarios keep what they lend alive across the call.
     unsafe { looped.perform(op) }
 }
 
 /// Reads exactly so many bytes.
-pub fn read_exactly(looped: Looped, fd: Fd, count: usize) -> Vec<u8> {
+pub fn read_exactly<K: Kernel>(looped: &'static Loop<K>, fd: Fd, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     let mut have = 0;
     while have < count {
@@ -330,7 +347,7 @@ pub fn read_exactly(looped: Looped, fd: Fd, count: usize) -> Vec<u8> {
 }
 
 /// Sends back whatever comes, until the end or an error.
-pub fn echo(looped: Looped, fd: Fd) {
+pub fn echo<K: Kernel>(looped: &'static Loop<K>, fd: Fd) {
     let mut buf = [0; 4096];
     while let Ok(count @ 1..) = net::read(looped, fd, &mut buf) {
         if net::write(looped, fd, &buf[..count]) != Ok(count) {
@@ -340,19 +357,19 @@ pub fn echo(looped: Looped, fd: Fd) {
 }
 
 /// Writes something that finds room, whole.
-pub fn say(looped: Looped, fd: Fd, bytes: &[u8]) {
+pub fn say<K: Kernel>(looped: &'static Loop<K>, fd: Fd, bytes: &[u8]) {
     assert_eq!(net::write(looped, fd, bytes), Ok(bytes.len()));
 }
 
 /// Closes descriptors that are open.
-pub fn close(looped: Looped, fds: &[Fd]) {
+pub fn close<K: Kernel>(looped: &'static Loop<K>, fds: &[Fd]) {
     for &fd in fds {
         assert_eq!(net::close(looped, fd), Ok(()), "descriptor {fd}");
     }
 }
 
 /// Joins fibers that are all to have that value.
-pub fn all_told(looped: Looped, fibers: impl IntoIterator<Item = FiberId>, value: u64) {
+pub fn all_told<K: Kernel>(looped: &'static Loop<K>, fibers: impl IntoIterator<Item = FiberId>, value: u64) {
     for fiber in fibers {
         assert_eq!(looped.join(fiber), Ok(value));
     }
@@ -378,13 +395,13 @@ pub fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// Begins an operation on a bare driver.
-pub fn submit(driver: &mut Driver<Linux>, op: Op, waiter: u64, deadline: u64) -> Submitted {
+pub fn submit(driver: &mut Driver<Masked>, op: Op, waiter: u64, deadline: u64) -> Submitted {
     // SAFETY: the scenarios keep what they lend alive until the completion or the driver's end.
     unsafe { driver.submit(op, waiter, deadline) }
 }
 
 /// Takes turns until the driver has a completion.
-pub fn completion(driver: &mut Driver<Linux>) -> Completion {
+pub fn completion(driver: &mut Driver<Masked>) -> Completion {
     loop {
         if let Some(completion) = driver.next() {
             return completion;
@@ -394,7 +411,7 @@ pub fn completion(driver: &mut Driver<Linux>) -> Completion {
 }
 
 /// Carries an operation out on a bare driver that has nothing else under way.
-pub fn finish(driver: &mut Driver<Linux>, op: Op) -> i32 {
+pub fn finish(driver: &mut Driver<Masked>, op: Op) -> i32 {
     match submit(driver, op, 77, 0) {
         Submitted::Done(result) => result,
         Submitted::Pending(_) => {

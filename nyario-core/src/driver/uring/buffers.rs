@@ -61,7 +61,14 @@ impl Buffers {
             unsafe { kernel.munmap(map, map_len) };
             return Err(error);
         }
-        let mut buffers = Buffers {
+        let mut buffers = Buffers::over(map, map_len, entries_len, count, size);
+        buffers.offer();
+        Ok(buffers)
+    }
+
+    /// All of them spare, over memory of that layout.
+    fn over(map: *mut u8, map_len: usize, entries_len: usize, count: u16, size: u32) -> Buffers {
+        Buffers {
             map,
             map_len,
             data: map.wrapping_add(entries_len),
@@ -73,9 +80,7 @@ impl Buffers {
             offered: 0,
             spare: (0..count).rev().collect(),
             held: vec![Held { len: 0, next: NO_BUFFER }; count.into()],
-        };
-        buffers.offer();
-        Ok(buffers)
+        }
     }
 
     /// Gives the memory back; the kernel must have let go of the ring.
@@ -195,5 +200,98 @@ impl Buffers {
 
     fn address(&self, id: u16) -> *mut u8 {
         self.data.wrapping_add(id as usize * self.size as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::fds::{FdTable, Kind};
+    use crate::driver::numbers::Numbers;
+    use std::collections::VecDeque;
+
+    const COUNT: u16 = 8;
+    const SIZE: u32 = 16;
+    const CONNECTIONS: usize = 3;
+
+    /// The kernel's side: it takes what is on offer in order, and fills it.
+    struct Taker {
+        head: u16,
+        written: u8,
+    }
+
+    impl Taker {
+        fn take(&mut self, entries: *const BufEntry, count: usize) -> Option<(u16, Vec<u8>)> {
+            // SAFETY: as in `offer`; between head and tail lie whole entries, and each names a buffer that nobody else
+            // touches until it has been given up.
+            unsafe {
+                let tail = (&raw const (*entries).tail).cast::<AtomicU16>();
+                if self.head == (*tail).load(Ordering::Acquire) {
+                    return None;
+                }
+                let entry = entries.add((self.head & (COUNT - 1)) as usize);
+                let (addr, len, id) = ((*entry).addr, (*entry).len, (*entry).id);
+                assert_eq!(len, SIZE);
+                let bytes: Vec<u8> = (0..count as u8).map(|place| place.wrapping_add(self.written)).collect();
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), addr as *mut u8, count);
+                self.head = self.head.wrapping_add(1);
+                self.written = self.written.wrapping_add(count as u8);
+                Some((id, bytes))
+            }
+        }
+    }
+
+    /// Whatever comes and goes, each connection sees its own bytes in order, and in the end every buffer is back.
+    #[test]
+    fn every_byte_and_every_buffer_is_accounted_for() {
+        let mut numbers = Numbers::new(11);
+        let entries_len = COUNT as usize * size_of::<BufEntry>();
+        let len = entries_len + COUNT as usize * SIZE as usize;
+        let mut memory = vec![0u64; len / 8];
+        // The kernel reads addresses as numbers, so this is the one pointer that the memory is reached by.
+        let map = memory.as_mut_ptr().cast::<u8>();
+        map.expose_provenance();
+        let mut buffers = Buffers::over(map, len, entries_len, COUNT, SIZE);
+        buffers.offer();
+        let mut taker = Taker { head: 0, written: 0 };
+        let mut fds = FdTable::new();
+        (0..CONNECTIONS as Fd).for_each(|fd| {
+            fds.open(fd, Kind::Socket);
+        });
+        let mut streams: [VecDeque<u8>; CONNECTIONS] = Default::default();
+        for _ in 0..if cfg!(miri) { 500 } else { 50_000 } {
+            let fd = numbers.below(CONNECTIONS as u64) as Fd;
+            let (record, stream) = (fds.at(fd), &mut streams[fd as usize]);
+            match numbers.below(8) {
+                0..3 => match taker.take(map.cast(), 1 + numbers.below(SIZE.into()) as usize) {
+                    None => buffers.widen(),
+                    // Copied out at once, or refused as its connection is closing.
+                    Some((id, _)) if numbers.below(3) == 0 => buffers.give_back(id),
+                    Some((id, bytes)) => {
+                        buffers.attach(record, id, bytes.len() as u32);
+                        stream.extend(bytes);
+                    }
+                },
+                3..6 => {
+                    let front = buffers.front(record);
+                    let count = numbers.below(front.len() as u64 + 1) as usize;
+                    assert!(front.iter().eq(stream.iter().take(front.len())), "bytes come in order");
+                    assert_eq!(front.is_empty(), stream.is_empty());
+                    if count > 0 {
+                        buffers.consume(record, count);
+                        stream.drain(..count);
+                    }
+                }
+                6 if numbers.below(10) == 0 => {
+                    buffers.discard(record);
+                    stream.clear();
+                }
+                _ => buffers.offer(),
+            }
+            let held: usize = (0..CONNECTIONS as Fd).map(|fd| usize::from(fds.at(fd).buffers)).sum();
+            assert_eq!(usize::from(buffers.offered) + buffers.spare.len() + held, COUNT.into());
+        }
+        (0..CONNECTIONS as Fd).for_each(|fd| buffers.discard(fds.at(fd)));
+        assert_eq!(usize::from(buffers.offered) + buffers.spare.len(), COUNT.into());
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Uring {
     /// What the kernel turned out to know; each is given up at its first refusal.
     multishot_receive: bool,
     multishot_accept: bool,
+    /// What a transfer carries that had better wait first: nothing before 5.19, whose late stable releases refuse it.
+    wait_first: u16,
     wake: Fd,
     /// Where the kernel puts the waker's count. Boxed: the kernel holds its address while the backend may move.
     wake_count: Box<u64>,
@@ -90,6 +92,7 @@ impl Uring {
         Ok(Uring {
             multishot_receive: buffers.is_some(),
             multishot_accept: true,
+            wait_first: if ring.is_cooperative() { abi::RECVSEND_POLL_FIRST } else { 0 },
             ring,
             buffers,
             wake,
@@ -202,8 +205,7 @@ impl Uring {
             ledger.slab[index].polling = true;
         }
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
-        let first =
-            if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { abi::RECVSEND_POLL_FIRST };
+        let first = if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { self.wait_first };
         let mut sqe = match code {
             _ if ledger.slab[index].polling => poll(match code.side() {
                 Side::Write => libc::POLLOUT as u32,
@@ -335,6 +337,10 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
             }
+            Verdict::Last(result) => {
+                ledger.finish(index, -libc::ECANCELED);
+                harvest = Harvest::Complete(Completion { waiter, result, more: true });
+            }
         }
         if ledger.fds.at(fd).closing {
             ledger.settle_close(fd);
@@ -364,27 +370,23 @@ impl Uring {
                 return Verdict::Again;
             }
             return match request.code {
+                Code::AcceptMulti if result >= 0 && cancelled => Verdict::Last(result),
                 Code::AcceptMulti if result >= 0 => Verdict::Yield(result),
                 _ => Verdict::Finish(result),
             };
         }
         match (request.code, cqe.res) {
             (Code::AcceptMulti, fd) if fd >= 0 && !cancelled => Verdict::Yield(fd),
-            (Code::AcceptMulti, fd) if fd >= 0 => {
-                // It came after the end was asked for, and nobody is left to take it.
-                ledger.kernel.close(fd);
-                Verdict::Finish(-libc::ECANCELED)
-            }
+            (Code::AcceptMulti, fd) if fd >= 0 => Verdict::Last(fd),
             (Code::AcceptMulti, gone) if gone == -libc::ECONNABORTED && !cancelled => Verdict::Again,
             (Code::AcceptMulti, unknown)
                 if unknown == -libc::EINVAL
-                    && !cancelled
                     && ledger.kernel.getsockopt(request.fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) == Ok(1) =>
             {
                 // Before 5.19 there is no multishot accept, and several may have been submitted before the first of
                 // them said so; a socket that does not listen says EINVAL as well.
                 self.multishot_accept = false;
-                Verdict::Again
+                if cancelled { Verdict::Finish(-libc::ECANCELED) } else { Verdict::Again }
             }
             (Code::AtHand, events) if events >= 0 => {
                 known.ready |= ready::READ;
@@ -417,6 +419,8 @@ enum Verdict {
     Again,
     /// One result of many; it goes to the kernel once more.
     Yield(i32),
+    /// One result of many, which came after the end was asked for; the end follows it.
+    Last(i32),
 }
 
 impl Multishot {

@@ -142,6 +142,11 @@ impl Ring {
         self.fd
     }
 
+    /// Whether the kernel is one that works off completions when it is asked to, that is 5.19 or later.
+    pub(super) fn is_cooperative(&self) -> bool {
+        self.setup_flags & abi::SETUP_COOP_TASKRUN != 0
+    }
+
     pub(super) fn shut<K: Kernel>(&mut self, kernel: &K) {
         if self.entry != self.fd {
             // The registration is a reference of its own: without this the ring would live as long as its task.

@@ -13,6 +13,8 @@
 //! return would be predicted to go back to whoever called the switch, which is on the other stack; so it, and each
 //! return that the fiber makes after it, would be mispredicted. With a jump the processor's stack of return addresses
 //! stays as deep as the calls are, and when the next fiber returns from where this one called, that is even predicted.
+//!
+//! miri runs no assembly, so whatever needs a fiber is out of its reach.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
