@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
-    accepting_goes_on, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
+    accepting_goes_on, a_cancelled_accept_loses_none, a_second_accept_takes_over, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
     a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
@@ -133,6 +133,36 @@ fn accepting_goes_on(config: &Config) {
     driver.cancel(id);
     let end = completion(&mut driver);
     assert_eq!((end.result, end.more), (-libc::ECANCELED, false));
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// Two accept at one listener. When the first ends with connections left, the second gets those.
+fn a_second_accept_takes_over(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, address) = listen();
+    let first = pending(submit(&mut driver, Op::Accept { fd, multi: true }, 4, 0));
+    let second = pending(submit(&mut driver, Op::Accept { fd, multi: true }, 8, 0));
+    driver.turn(Some(0));
+    while driver.next().is_some() {}
+    let clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let connection = completion(&mut driver);
+    assert!(connection.result >= 0 && connection.more);
+    close_behind(connection.result);
+    driver.cancel(first);
+    let (mut taken, mut ended) = (1, false);
+    while taken < clients.len() || !ended {
+        let completion = completion(&mut driver);
+        if completion.more {
+            close_behind(completion.result);
+            taken += 1;
+        } else {
+            assert_eq!((completion.waiter, completion.result), (4, -libc::ECANCELED));
+            ended = true;
+        }
+    }
+    driver.cancel(second);
+    let end = completion(&mut driver);
+    assert_eq!((end.waiter, end.result, end.more), (8, -libc::ECANCELED, false));
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
 }
 

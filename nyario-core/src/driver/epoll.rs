@@ -29,10 +29,10 @@ pub(super) struct Epoll {
     next: usize,
     found: usize,
     /// Listeners with connections still to be accepted, and how many this turn has taken from the last of them.
-    accepting: Vec<Index>,
+    accepting: Vec<(Fd, Index)>,
     burst: u32,
     /// Listeners that used up their burst; they go on in the next turn.
-    rested: Vec<Index>,
+    rested: Vec<(Fd, Index)>,
 }
 
 impl Epoll {
@@ -91,7 +91,7 @@ impl Epoll {
         }
         if request.code == Code::AcceptMulti {
             let index = ledger.enqueue(request, waiter);
-            self.accepting.push(index);
+            self.accepting.push((request.fd, index));
             return ledger.pending(index);
         }
         match self.try_now(ledger, &request) {
@@ -151,8 +151,8 @@ impl Epoll {
 
     /// Works off one event, or accepts one connection.
     pub(super) fn harvest<K: Kernel>(&mut self, ledger: &mut Ledger<K>) -> Harvest {
-        if let Some(&listener) = self.accepting.last() {
-            return self.accept(ledger, listener);
+        if let Some(&(listener, index)) = self.accepting.last() {
+            return self.accept(ledger, listener, index);
         }
         if self.next == self.found {
             return Harvest::Idle;
@@ -199,8 +199,8 @@ impl Epoll {
             let request = ledger.slab[index].request;
             let result = match request.code {
                 Code::AcceptMulti => {
-                    if !self.accepting.contains(&index) {
-                        self.accepting.push(index);
+                    if !self.accepting.contains(&(fd, index)) {
+                        self.accepting.push((fd, index));
                     }
                     return;
                 }
@@ -216,12 +216,12 @@ impl Epoll {
         }
     }
 
-    fn accept<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index) -> Harvest {
+    fn accept<K: Kernel>(&mut self, ledger: &mut Ledger<K>, listener: Fd, index: Index) -> Harvest {
         let record = &ledger.slab[index];
         // The list holds bare places: the operation may have been cancelled, and its record may serve another.
-        if record.state != State::Waiting || record.request.code != Code::AcceptMulti {
-            self.accepting.pop();
-            return Harvest::Quiet;
+        let serves = record.request.code == Code::AcceptMulti && record.request.fd == listener;
+        if record.state != State::Waiting || !serves {
+            return self.pass_on(ledger, listener);
         }
         if self.burst == ACCEPT_BURST {
             self.burst = 0;
@@ -243,13 +243,21 @@ impl Epoll {
             // The peer gave up before we took it: no reason to stop accepting.
             gone if gone == -libc::ECONNABORTED => Harvest::Quiet,
             result if result < 0 => {
-                self.accepting.pop();
-                self.burst = 0;
                 ledger.finish(index, result);
-                Harvest::Quiet
+                self.pass_on(ledger, listener)
             }
             result => Harvest::Complete(Completion { waiter, result, more: true }),
         }
+    }
+
+    /// Whoever accepted has ended, perhaps before the listener was drained: the next in its queue goes on at once, as no
+    /// new edge comes for what is there already.
+    fn pass_on<K: Kernel>(&mut self, ledger: &mut Ledger<K>, listener: Fd) -> Harvest {
+        self.accepting.pop();
+        self.burst = 0;
+        let mut harvest = Harvest::Quiet;
+        self.advance(ledger, listener, Side::Read, &mut harvest);
+        harvest
     }
 }
 
