@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
+use nyario_core::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
 use nyario_core::sys::{Fd, Kernel, Linux};
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
-    accepting_goes_on, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
+    accepting_goes_on, a_crowd_comes_in_portions, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
     a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
@@ -134,6 +134,31 @@ fn accepting_goes_on(config: &Config) {
     let end = completion(&mut driver);
     assert_eq!((end.result, end.more), (-libc::ECANCELED, false));
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// A listener with a long queue leaves the loop time for those who are here already. The ring has its own bound: what
+/// finds room in its queue. An edge may add a second portion to a turn's first.
+fn a_crowd_comes_in_portions(config: &Config) {
+    const CROWD: usize = 300;
+    const PORTION: usize = 64;
+    let mut driver = driver(config);
+    let (fd, address) = listen();
+    let clients: Vec<TcpStream> = (0..CROWD).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    pending(submit(&mut driver, Op::Accept { fd, multi: true }, 8, 0));
+    let mut taken = 0;
+    while taken < CROWD {
+        driver.turn(None);
+        let mut portion = 0;
+        while let Some(connection) = driver.next() {
+            assert!(connection.result >= 0 && connection.more);
+            close_behind(connection.result);
+            portion += 1;
+        }
+        assert!(portion <= 2 * PORTION || driver.backend() != BackendKind::Epoll, "{portion} connections in one turn");
+        taken += portion;
+    }
+    drop(clients);
+    close_under_way(&mut driver, fd);
 }
 
 /// Connections that come while an accept is being cancelled are handed out before its end, or left to the next.

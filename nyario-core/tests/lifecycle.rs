@@ -20,7 +20,7 @@ use std::rc::Rc;
 scenarios!(on_config: a_run_leaves_nothing_behind, a_loop_runs_again, a_loop_goes_without_a_run, fibers_that_never_ran_go_with_their_code,
     an_end_refuses_whatever_begins, a_stubborn_fiber_is_given_up, connections_that_come_at_the_end_are_closed,
     a_call_without_a_fiber_blocks, what_was_received_ahead_is_read_without_a_fiber, a_connect_without_a_fiber,
-    a_child_has_a_loop_of_its_own, a_child_can_leave_its_parents_loop_unused);
+    a_child_has_a_loop_of_its_own, programs_inherit_nothing, a_child_can_leave_its_parents_loop_unused);
 
 /// Everything that a loop can hold when it is stopped.
 fn a_run_leaves_nothing_behind(config: &Config) {
@@ -314,6 +314,30 @@ fn on_own_thread(config: &Config, work: impl FnOnce() + Send) {
         // SAFETY: as above.
         None => unsafe { std::env::remove_var("NYARIO_BACKEND") },
     }
+}
+
+/// A program that is started while a loop is at work finds none of its descriptors.
+fn programs_inherit_nothing(config: &Config) {
+    let before = open_descriptors();
+    with_loop(config, |looped| {
+        let (fd, address) = listen();
+        let (server, served) = listen();
+        looped.register(server, Start::Eager, move |fd| echo(looped, fd)).unwrap();
+        in_fiber(looped, move || {
+            let acceptor = go(looped, move || word(perform(looped, Op::Accept { fd, multi: false })));
+            let clients = [&address, &served].map(|address| net::connect(looped, address).unwrap());
+            let accepted = looped.join(acceptor).unwrap() as i32;
+            until(looped, || looped.connections(Kind::Accepted) == 1);
+            for (fd, what) in open_descriptors().into_iter().filter(|(fd, _)| !before.contains_key(fd)) {
+                // SAFETY: a call without memory.
+                let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+                assert!(flags & libc::FD_CLOEXEC != 0, "descriptor {fd}, {}, is inherited", what.display());
+            }
+            close(looped, &clients);
+            close(looped, &[fd, accepted]);
+            looped.stop();
+        });
+    });
 }
 
 fn a_child_has_a_loop_of_its_own(config: &Config) {
