@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
-    accepting_goes_on, a_crowd_comes_in_portions, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
+    accepting_goes_on, a_close_gives_buffers_back, a_crowd_comes_in_portions, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
     a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
@@ -116,6 +116,52 @@ fn nothing_is_used_up_twice(config: &Config) {
     let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.consume(fd, 1)));
     assert!(refused.is_err());
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// What has been received ahead of its reader, shortly after it was sent.
+fn received_ahead(driver: &mut Driver<Linux>) -> Vec<u8> {
+    let (fd, theirs) = listening_pair(driver);
+    let ahead = driver.peek(fd).to_vec();
+    close_under_way(driver, fd);
+    drop(theirs);
+    ahead
+}
+
+/// A connection that was read once, and for which more has come than was asked for: what the kernel has made of that is
+/// yet to be worked off.
+fn untold_pair(driver: &mut Driver<Linux>) -> (Fd, UnixStream) {
+    let (fd, mut theirs) = pair();
+    driver.own(fd, false).unwrap();
+    let mut byte = [0];
+    pending(submit(driver, read(fd, &mut byte), 5, 0));
+    driver.turn(Some(0));
+    theirs.write_all(b"1").unwrap();
+    assert_eq!(completion(driver).result, 1);
+    theirs.write_all(b"more").unwrap();
+    driver.turn(Some(0));
+    (fd, theirs)
+}
+
+/// Like [`untold_pair`], worked off.
+fn listening_pair(driver: &mut Driver<Linux>) -> (Fd, UnixStream) {
+    let pair = untold_pair(driver);
+    assert_eq!(driver.next(), None);
+    pair
+}
+
+/// Connections that are closed with unread bytes take no provided buffer with them, neither for what they held nor for
+/// what came at the last moment.
+fn a_close_gives_buffers_back(config: &Config) {
+    let mut driver = driver(config);
+    let before = received_ahead(&mut driver);
+    for _ in 0..=config.buffers {
+        for connect in [untold_pair, listening_pair] {
+            let (fd, theirs) = connect(&mut driver);
+            close_under_way(&mut driver, fd);
+            drop(theirs);
+        }
+    }
+    assert_eq!(received_ahead(&mut driver), before);
 }
 
 fn accepting_goes_on(config: &Config) {
