@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
     accepting_goes_on, a_close_gives_buffers_back, a_crowd_comes_in_portions, a_cancelled_accept_loses_none, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
-    a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
+    a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_note_comes_before_its_bell, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
     a_number_begins_anew_with_operations_in_flight,
@@ -332,6 +332,37 @@ fn other_threads_end_parks(config: &Config) {
         }
     });
     assert_eq!((driver.next(), driver.pending()), (None, 0));
+}
+
+/// Where two threads share one processor, a thread that rings is often put aside for the one that it wakes: whatever it
+/// has to say has to be there by then.
+fn a_note_comes_before_its_bell(config: &Config) {
+    const ROUNDS: usize = 5000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stay_on_this_processor();
+            let mut driver = driver(config);
+            let waker = driver.waker();
+            let (ask, asked) = std::sync::mpsc::channel();
+            let other = std::thread::spawn(move || asked.into_iter().for_each(|park| waker.complete(park, 7)));
+            for _ in 0..ROUNDS {
+                ask.send(pending(submit(&mut driver, Op::Park, 8, 0))).unwrap();
+                assert_eq!(completion(&mut driver).result, 7);
+            }
+            drop(ask);
+            other.join().unwrap();
+        });
+    });
+}
+
+/// Keeps the thread, and those that it starts, on one processor.
+fn stay_on_this_processor() {
+    // SAFETY: zeroes are an empty set, which outlives the calls.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
+    }
 }
 
 fn a_waker_outlives_its_loop(config: &Config) {
