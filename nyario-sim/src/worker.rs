@@ -79,7 +79,8 @@ fn tell_of_failures() {
             println!("{line}");
         }
         let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        let what = info.payload_as_str().unwrap_or("a panic");
+        // One line, as whoever reads it takes the last.
+        let what = info.payload_as_str().unwrap_or("a panic").replace('\n', ";");
         let (seed, before) = (SEED.load(Ordering::Relaxed), BEFORE.load(Ordering::Relaxed));
         println!("seed {seed} failed at {place}: {what} (after {before} operations)");
         // Nothing of the loop is to be trusted any more, nor unwound.
