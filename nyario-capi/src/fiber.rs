@@ -15,8 +15,9 @@ pub type nyario_fiber = i64;
 pub type nyario_entry = Option<unsafe extern "C" fn(arg: *mut c_void) -> *mut c_void>;
 
 /// Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
-/// 256 KiB of stack, of which only what it touches costs memory. It must be given to nyario_join or nyario_detach
-/// once. Does not suspend.
+/// 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
+/// after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
+/// suspend.
 ///
 /// Returns the fiber's name, or -EINVAL for a NULL entry, -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
 #[unsafe(no_mangle)]

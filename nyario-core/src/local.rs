@@ -1,8 +1,11 @@
 //! The calling thread's own loop: made on first use, gone with the thread, and never shared with a forked child.
 
+mod overflow;
+
 use crate::driver::Config;
 use crate::fiber::Loop;
 use crate::sys::{Errno, Linux};
+use overflow::HandlerStack;
 use std::cell::{Cell, OnceCell};
 use std::ptr::null;
 use std::sync::Once;
@@ -18,7 +21,9 @@ thread_local! {
 }
 
 /// Frees the thread's loop with the thread.
-struct Owner;
+struct Owner {
+    _handlers: Option<HandlerStack>,
+}
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -78,8 +83,11 @@ pub fn watch_forks() {
 #[cold]
 fn make() -> Result<&'static Loop<Linux>, Errno> {
     watch_forks();
+    overflow::watch();
     let looped = Box::into_raw(Box::new(Loop::new(Linux, &Config::from_env()?)?));
-    OWNER.with(|owner| drop(owner.set(Owner)));
+    OWNER.with(|owner| {
+        owner.get_or_init(|| Owner { _handlers: HandlerStack::new() });
+    });
     FAST.set((looped, forks()));
     // SAFETY: as in `current`.
     Ok(unsafe { &*looped })

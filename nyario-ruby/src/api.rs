@@ -1,12 +1,11 @@
 //! `Nyario.*`.
 
 use crate::looped::{self, Job, Looped, QFALSE, QNIL, READ_MAX, Waited};
-use crate::{blocking, descriptor, fiber, raise, task, wait};
+use crate::{blocking, descriptor, fiber, raise, server, task, wait};
 use magnus::rb_sys::{AsRawValue, protect};
-use magnus::{Error, RModule, Ruby, Value, function, prelude::*, scan_args};
+use magnus::{Error, RModule, Ruby, Value, function, prelude::*};
 use nyario_core::driver::{Op, OpId};
-use nyario_core::runtime::Start;
-use nyario_core::sys::{Errno, Fd, Kernel, Linux, check};
+use nyario_core::sys::{Errno, Fd, Kernel, Linux};
 use rb_sys::{VALUE, rb_jump_tag, rb_protect, rb_thread_check_ints};
 use std::ffi::{CStr, c_char, c_int, c_long};
 
@@ -286,38 +285,6 @@ unsafe extern "C" fn sleep(_: VALUE, seconds: VALUE) -> VALUE {
     }
 }
 
-fn register(ruby: &Ruby, args: &[Value]) -> Result<Value, Error> {
-    let args = scan_args::scan_args::<(Value,), (Option<Value>,), (), (), _, Option<magnus::block::Proc>>(args)?;
-    let kwargs = scan_args::get_kwargs::<_, (), (Option<bool>,), ()>(args.keywords, &[], &["eager"])?;
-    let (server,) = args.required;
-    let callable = match (args.optional.0, args.block) {
-        (Some(callable), None) if callable.respond_to("call", false)? => callable,
-        (None, Some(block)) => block.as_value(),
-        (Some(_), None) => return Err(Error::new(ruby.exception_type_error(), "the handler must respond to call")),
-        _ => return Err(Error::new(ruby.exception_arg_error(), "a handler is given: a callable, or a block")),
-    };
-    let start = if kwargs.optional.0.unwrap_or(false) { Start::Eager } else { Start::Lazy };
-    let fail = |errno| raise::error(ruby, errno, "Nyario.register");
-    let mut fd = -1;
-    protect(|| {
-        // SAFETY: magnus calls with the GVL held; nothing in here has a destructor.
-        fd = unsafe { descriptor::of(server.as_raw()) };
-        QNIL
-    })?;
-    // The IO object goes on owning its descriptor, so the loop gets one of its own.
-    let own = check(Linux.duplicate(fd)).map_err(fail)?;
-    // SAFETY: the GVL is held; no borrow outlives its statement.
-    unsafe {
-        let looped = looped::get().map_err(fail)?;
-        let handler = (*looped).handler(callable.as_raw(), server.as_raw());
-        if let Err(error) = (*looped).register(own, handler, start) {
-            Linux.close(own);
-            return Err(fail(error));
-        }
-    }
-    Ok(server)
-}
-
 fn spawn(ruby: &Ruby) -> Result<Value, Error> {
     let block = ruby.block_proc()?.as_raw();
     // SAFETY: magnus calls with the GVL held; no borrow outlives its statement.
@@ -352,6 +319,7 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
         let ran = protect(|| {
             loop {
                 fiber::run_ready(looped);
+                server::forget_closed(looped);
                 if (*looped).failure != QNIL || (*looped).runtime.stopping() || !(*looped).has_work() {
                     return QFALSE;
                 }
@@ -374,9 +342,7 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
         }
         let ended = end(looped);
         let failure = (*looped).failure;
-        for at in 0..(*looped).handlers.len() {
-            close_server((&(*looped).handlers)[at].server);
-        }
+        server::close_all(looped);
         looped::free(looped);
         ran?;
         ended?;
@@ -423,16 +389,6 @@ unsafe fn end(looped: *mut Looped) -> Result<(), Error> {
     outcome
 }
 
-/// Closes the Ruby object of a server, if it is one that can be closed.
-unsafe fn close_server(server: VALUE) {
-    // SAFETY: the GVL is held; an IO that is closed already is not an error, and nothing else can be done about one.
-    unsafe {
-        if rb_sys::RB_TYPE_P(server, rb_sys::ruby_value_type::RUBY_T_FILE) {
-            drop(protect(|| rb_sys::rb_io_close(server)));
-        }
-    }
-}
-
 /// Ends the loop that the calling thread runs, or else every loop of the process, one that has not begun included.
 fn stop() {
     let looped = looped::running();
@@ -453,7 +409,7 @@ fn backend(ruby: &Ruby) -> Result<&'static str, Error> {
 }
 
 pub(crate) fn define(_ruby: &Ruby, nyario: RModule) -> Result<(), Error> {
-    nyario.define_module_function("register", function!(register, -1))?;
+    nyario.define_module_function("register", function!(server::register, -1))?;
     nyario.define_module_function("spawn", function!(spawn, 0))?;
     nyario.define_module_function("loop", function!(run_loop, 0))?;
     nyario.define_module_function("stop", function!(stop, 0))?;

@@ -20,6 +20,7 @@ mod descriptor;
 mod fiber;
 mod looped;
 mod raise;
+mod server;
 mod task;
 mod typed;
 mod wait;

@@ -6,7 +6,7 @@ use crate::typed::{self, DataType, Typed};
 use nyario_core::conn::ConnId;
 use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
 use nyario_core::local;
-use nyario_core::runtime::{Event, NOBODY, Runtime, Start, Stopper};
+use nyario_core::runtime::{Event, NOBODY, Runtime, Stopper};
 use nyario_core::sys::{Errno, Fd, Linux};
 use rb_sys::{VALUE, rb_fiber_current, rb_fiber_transfer, rb_gc_mark, rb_jump_tag, rb_protect};
 use std::cell::Cell;
@@ -73,8 +73,10 @@ pub(crate) struct Waiter {
 
 pub(crate) struct Handler {
     pub(crate) callable: VALUE,
-    /// The Ruby object of the server, closed with the loop; nil when there is none.
+    /// The Ruby object of the server, closed with the loop.
     pub(crate) server: VALUE,
+    /// The loop's own descriptor of it; -1 once it has been closed.
+    pub(crate) fd: Fd,
 }
 
 /// The loop. Everything is reached through a raw pointer, for moments at a time: no borrow may live across a transfer
@@ -367,15 +369,6 @@ impl Looped {
         }
         self.leave(slot);
         false
-    }
-
-    pub(crate) fn handler(&mut self, callable: VALUE, server: VALUE) -> u64 {
-        self.handlers.push(Handler { callable, server });
-        (self.handlers.len() - 1) as u64
-    }
-
-    pub(crate) fn register(&mut self, fd: i32, handler: u64, start: Start) -> Result<(), Errno> {
-        self.runtime.register(fd, handler, start)
     }
 
     pub(crate) fn has_work(&self) -> bool {

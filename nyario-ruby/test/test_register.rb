@@ -127,6 +127,68 @@ class TestRegister < NyarioTest
     end
   end
 
+  def test_a_server_that_is_refused_is_left_open
+    isolated do
+      plain = Socket.new(:INET, :STREAM)
+      assert_raises(Errno::EINVAL) { Nyario.register(plain, ECHO) }
+      Nyario.loop
+      refute_predicate plain, :closed?
+    end
+  end
+
+  def test_a_server_is_registered_once
+    isolated do
+      serving(ECHO) do |server|
+        assert_equal "x", ask(server, "x")
+      end
+      server = listener
+      Nyario.register(server, ECHO)
+      assert_raises(ArgumentError) { Nyario.register(server, ECHO) }
+      Nyario.spawn { Nyario.stop }
+      Nyario.loop
+    end
+  end
+
+  def test_a_server_that_is_closed_accepts_no_more
+    isolated do
+      server = listener
+      port = server.local_address.ip_port
+      Nyario.register(server) do |connection|
+        text = connection.read
+        server.close
+        connection.write(text)
+      end
+      client = Thread.new do
+        peer = TCPSocket.new("127.0.0.1", port)
+        peer.write("x")
+        peer.read
+      end
+      # It was the only one, so the loop ends with its last connection.
+      Nyario.loop
+      assert_equal "x", client.value
+      assert_raises(Errno::ECONNREFUSED) { TCPSocket.new("127.0.0.1", port) }
+    end
+  end
+
+  def test_a_closed_servers_number_can_be_another_servers
+    isolated do
+      first, second = Array.new(2) { listener }
+      Nyario.register(second, ->(connection) { connection.write("second") }, eager: true)
+      Nyario.register(first, ECHO)
+      client = Thread.new do
+        texts = [ask(first, "x"), connect(second).read]
+        first.close
+        others = Array.new(20) { listener }
+        texts.push(connect(second).read)
+        Nyario.stop
+        others.each { |other| refute_predicate other, :closed? }
+        texts
+      end
+      Nyario.loop
+      assert_equal %w[x second second], client.value
+    end
+  end
+
   def test_two_servers_in_one_loop
     isolated do
       other = listener

@@ -32,7 +32,7 @@ pub(super) struct Fiber {
     pub(super) id: FiberId,
     /// The accepted connection that ends with it.
     pub(super) conn: Option<ConnId>,
-    slot: Slot,
+    pub(super) slot: Slot,
     /// Once it has ended.
     end: End,
     /// Drops the code of a fiber that has never run.

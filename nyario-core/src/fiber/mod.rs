@@ -22,4 +22,5 @@ mod stack;
 mod table;
 
 pub use scheduler::{Loop, Options};
+pub(crate) use stack::STACK_SIZE;
 pub use table::FiberId;

@@ -312,6 +312,13 @@ impl<K: Kernel> Loop<K> {
         (!fiber.is_null()).then(|| unsafe { (*fiber).id })
     }
 
+    /// The running fiber, if that address lies in the guard below its stack. Async-signal-safe.
+    pub(crate) fn overflowed(&self, addr: usize) -> Option<FiberId> {
+        let fiber = self.current.get();
+        // SAFETY: the current fiber is running, so it has not ended.
+        (!fiber.is_null()).then(|| unsafe { &*fiber }).filter(|fiber| fiber.slot.guards(addr)).map(|fiber| fiber.id)
+    }
+
     /// Carries an operation out: on a fiber it suspends that fiber, elsewhere it blocks the thread. Honours the
     /// fiber's deadline (`-ETIMEDOUT`) and its cancel (`-ECANCELED`) whenever it has to wait.
     ///

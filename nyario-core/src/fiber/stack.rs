@@ -11,7 +11,7 @@
 use crate::sys::{Errno, Kernel, check};
 
 /// What a fiber can use: generous, as only touched pages cost memory.
-pub(super) const STACK_SIZE: usize = 256 * 1024;
+pub(crate) const STACK_SIZE: usize = 256 * 1024;
 
 /// C code may move its stack pointer far without touching what it skips, so the guard is wide; it costs address space.
 const GUARD_SIZE: usize = 64 * 1024;
@@ -44,6 +44,11 @@ impl Slot {
     /// Where something of so many `bytes` lies at its top; the stack grows down from there.
     pub(super) fn below(self, bytes: usize) -> *mut u8 {
         ((self.top - bytes) & !(ALIGN - 1)) as *mut u8
+    }
+
+    /// Whether the address lies in the guard below.
+    pub(super) fn guards(self, addr: usize) -> bool {
+        (self.low - GUARD_SIZE..self.low).contains(&addr)
     }
 }
 
