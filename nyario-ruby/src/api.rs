@@ -342,10 +342,11 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
         }
         let ended = end(looped);
         let failure = (*looped).failure;
-        server::close_all(looped);
+        let closed = server::close_all(looped);
         looped::free(looped);
         ran?;
         ended?;
+        closed?;
         if failure != QNIL {
             protect(|| rb_sys::rb_exc_raise(failure))?;
         }

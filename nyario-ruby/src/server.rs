@@ -49,10 +49,11 @@ pub(crate) fn register(ruby: &Ruby, args: &[Value]) -> Result<Value, Error> {
 }
 
 /// Ends the accepting of servers whose Ruby object was closed: the loop has a descriptor of its own, which would go on.
+/// May raise, as asking in Ruby is an occasion for interrupts to be told.
 ///
 /// # Safety
 ///
-/// The GVL is held, and `looped` is the thread's own.
+/// The GVL is held, `looped` is the thread's own, and nothing with a destructor is alive in the caller.
 pub(crate) unsafe fn forget_closed(looped: *mut Looped) {
     // SAFETY: as above; no borrow outlives its statement.
     unsafe {
@@ -69,21 +70,23 @@ pub(crate) unsafe fn forget_closed(looped: *mut Looped) {
     }
 }
 
-/// Closes the Ruby objects of all servers.
+/// Closes the Ruby objects of all servers. The first exception that comes meanwhile, be it an interrupt, is handed on.
 ///
 /// # Safety
 ///
-/// As [`forget_closed`].
-pub(crate) unsafe fn close_all(looped: *mut Looped) {
-    // SAFETY: as above. An IO that is closed already is not an error, and nothing else can be done about one.
+/// The GVL is held, and `looped` is the thread's own.
+pub(crate) unsafe fn close_all(looped: *mut Looped) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    // SAFETY: as above. Closing an IO that is closed already is no error.
     unsafe {
         for at in 0..(*looped).handlers.len() {
             let server = (&(*looped).handlers)[at].server;
             if is_io(server) {
-                drop(protect(|| rb_sys::rb_io_close(server)));
+                outcome = outcome.and(protect(|| rb_sys::rb_io_close(server)).map(drop));
             }
         }
     }
+    outcome
 }
 
 unsafe fn is_io(server: VALUE) -> bool {
@@ -93,11 +96,6 @@ unsafe fn is_io(server: VALUE) -> bool {
 
 /// Whether an IO is closed; a descriptor's number never is.
 unsafe fn is_closed(server: VALUE) -> bool {
-    // SAFETY: the GVL is held; the method is IO's own, or raises under `protect`.
-    unsafe {
-        is_io(server) && {
-            let closed = rb_sys::rb_intern(c"closed?".as_ptr());
-            protect(|| rb_sys::rb_funcallv(server, closed, 0, null())).is_ok_and(|answer| answer != QFALSE)
-        }
-    }
+    // SAFETY: the GVL is held, and nothing is lost when it raises.
+    unsafe { is_io(server) && rb_sys::rb_funcallv(server, rb_sys::rb_intern(c"closed?".as_ptr()), 0, null()) != QFALSE }
 }
