@@ -10,7 +10,7 @@ EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
 EXTENSION := nyario-ruby/lib/nyario.so
 
-.PHONY: build library gem examples demo test soak setup header clean
+.PHONY: build library gem examples demo test soak breaks setup header clean
 .DEFAULT_GOAL := build
 
 build: library gem examples
@@ -50,6 +50,10 @@ test: build floors
 # Hours of simulation, until it is stopped or something fails; `scripts/soak MINUTES` bounds it.
 soak:
 	scripts/soak
+
+# Puts each deliberate bug of breaks/ into a copy of the tree, and insists that the net named for it catches it.
+breaks: setup
+	scripts/breaks
 
 clean:
 	$(CARGO) clean

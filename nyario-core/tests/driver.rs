@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
+use nyario_core::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
 use nyario_core::sys::{Fd, Kernel, Linux};
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -11,8 +11,9 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
-    accepting_goes_on, a_cancelled_accept_loses_none, a_second_accept_takes_over, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline,
-    a_stale_name_meets_nothing, a_completion_passes_deadlines_by, other_threads_end_parks, a_waker_outlives_its_loop,
+    accepting_goes_on, a_close_gives_buffers_back, a_crowd_comes_in_portions, a_cancelled_accept_loses_none,
+    a_second_accept_takes_over, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline, a_stale_name_meets_nothing,
+    a_completion_passes_deadlines_by, other_threads_end_parks, a_note_comes_before_its_bell, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
     a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
     a_number_begins_anew_with_operations_in_flight,
@@ -118,6 +119,52 @@ fn nothing_is_used_up_twice(config: &Config) {
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
 }
 
+/// What has been received ahead of its reader, shortly after it was sent.
+fn received_ahead(driver: &mut Driver<Masked>) -> Vec<u8> {
+    let (fd, theirs) = listening_pair(driver);
+    let ahead = driver.peek(fd).to_vec();
+    close_under_way(driver, fd);
+    drop(theirs);
+    ahead
+}
+
+/// A connection that was read once, and for which more has come than was asked for: what the kernel has made of that is
+/// yet to be worked off.
+fn untold_pair(driver: &mut Driver<Masked>) -> (Fd, UnixStream) {
+    let (fd, mut theirs) = pair();
+    driver.own(fd, false).unwrap();
+    let mut byte = [0];
+    pending(submit(driver, read(fd, &mut byte), 5, 0));
+    driver.turn(Some(0));
+    theirs.write_all(b"1").unwrap();
+    assert_eq!(completion(driver).result, 1);
+    theirs.write_all(b"more").unwrap();
+    driver.turn(Some(0));
+    (fd, theirs)
+}
+
+/// Like [`untold_pair`], worked off.
+fn listening_pair(driver: &mut Driver<Masked>) -> (Fd, UnixStream) {
+    let pair = untold_pair(driver);
+    assert_eq!(driver.next(), None);
+    pair
+}
+
+/// Connections that are closed with unread bytes take no provided buffer with them, neither for what they held nor for
+/// what came at the last moment.
+fn a_close_gives_buffers_back(config: &Config) {
+    let mut driver = driver(config);
+    let before = received_ahead(&mut driver);
+    for _ in 0..=config.buffers {
+        for connect in [untold_pair, listening_pair] {
+            let (fd, theirs) = connect(&mut driver);
+            close_under_way(&mut driver, fd);
+            drop(theirs);
+        }
+    }
+    assert_eq!(received_ahead(&mut driver), before);
+}
+
 fn accepting_goes_on(config: &Config) {
     let mut driver = driver(config);
     let (fd, address) = listen();
@@ -164,6 +211,31 @@ fn a_second_accept_takes_over(config: &Config) {
     let end = completion(&mut driver);
     assert_eq!((end.waiter, end.result, end.more), (8, -libc::ECANCELED, false));
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// A listener with a long queue leaves the loop time for those who are here already. The ring has its own bound: what
+/// finds room in its queue.
+fn a_crowd_comes_in_portions(config: &Config) {
+    const CROWD: usize = 300;
+    const PORTION: usize = 64;
+    let mut driver = driver(config);
+    let (fd, address) = listen();
+    let clients: Vec<TcpStream> = (0..CROWD).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    pending(submit(&mut driver, Op::Accept { fd, multi: true }, 8, 0));
+    let mut taken = 0;
+    while taken < CROWD {
+        driver.turn(None);
+        let mut portion = 0;
+        while let Some(connection) = driver.next() {
+            assert!(connection.result >= 0 && connection.more);
+            close_behind(connection.result);
+            portion += 1;
+        }
+        assert!(portion <= PORTION || driver.backend() != BackendKind::Epoll, "{portion} connections in one turn");
+        taken += portion;
+    }
+    drop(clients);
+    close_under_way(&mut driver, fd);
 }
 
 /// Connections that come while an accept is being cancelled are handed out before its end, or left to the next.
@@ -291,6 +363,37 @@ fn other_threads_end_parks(config: &Config) {
         }
     });
     assert_eq!((driver.next(), driver.pending()), (None, 0));
+}
+
+/// Where two threads share one processor, a thread that rings is often put aside for the one that it wakes: whatever it
+/// has to say has to be there by then.
+fn a_note_comes_before_its_bell(config: &Config) {
+    const ROUNDS: usize = 5000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stay_on_this_processor();
+            let mut driver = driver(config);
+            let waker = driver.waker();
+            let (ask, asked) = std::sync::mpsc::channel();
+            let other = std::thread::spawn(move || asked.into_iter().for_each(|park| waker.complete(park, 7)));
+            for _ in 0..ROUNDS {
+                ask.send(pending(submit(&mut driver, Op::Park, 8, 0))).unwrap();
+                assert_eq!(completion(&mut driver).result, 7);
+            }
+            drop(ask);
+            other.join().unwrap();
+        });
+    });
+}
+
+/// Keeps the thread, and those that it starts, on one processor.
+fn stay_on_this_processor() {
+    // SAFETY: zeroes are an empty set, which outlives the calls.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
+    }
 }
 
 fn a_waker_outlives_its_loop(config: &Config) {

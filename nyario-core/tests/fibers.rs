@@ -21,7 +21,7 @@ scenarios!(on_loop: a_join_takes_the_value, a_join_waits, only_one_joins, nobody
     an_ended_fiber_can_be_detached, fibers_start_in_order, fibers_spawn_fibers, a_name_is_not_reused,
     a_panic_ends_its_fiber_alone, a_handlers_panic_closes_its_connection, yielding_lets_others_run,
     a_busy_fiber_starves_nobody, a_busy_pair_starves_nobody, many_fibers_deep_in_their_stacks,
-    stacks_are_used_again, a_run_within_a_run_is_refused, a_stop_comes_from_another_thread,
+    stacks_are_used_again, the_sweep_trims_stacks, a_run_within_a_run_is_refused, a_stop_comes_from_another_thread,
     a_stop_before_the_run_counts, a_stop_comes_from_a_signal_handler);
 
 fn a_join_takes_the_value(looped: Looped) {
@@ -274,6 +274,41 @@ fn stacks_are_used_again(looped: Looped) {
     (0..20).for_each(|_| crowd());
     // Twenty crowds of stacks would be over a gigabyte.
     assert!(reserved() < before + (200 << 20));
+}
+
+/// How many bytes of memory the process has touched and not given back.
+fn resident() -> usize {
+    let pages: usize = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    // SAFETY: a call without memory.
+    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
+}
+
+/// Memory that a rush of fibers has touched does not stay when the rush is over.
+fn the_sweep_trims_stacks(looped: Looped) {
+    const FIBERS: usize = 200;
+    const EACH: usize = 64 << 10;
+    /// How many have come, and whether they may leave.
+    type Meeting = Rc<(Cell<usize>, Cell<bool>)>;
+    fn touch(looped: Looped, meeting: &Meeting) -> u64 {
+        let frame = [7u8; EACH];
+        std::hint::black_box(&frame);
+        meeting.0.set(meeting.0.get() + 1);
+        until(looped, || meeting.1.get());
+        frame[EACH / 2].into()
+    }
+    in_fiber(looped, move || {
+        let meeting = Meeting::default();
+        let come = || {
+            let meeting = meeting.clone();
+            go(looped, move || touch(looped, &meeting))
+        };
+        let rush: Vec<FiberId> = (0..FIBERS).map(|_| come()).collect();
+        until(looped, || meeting.0.get() == FIBERS);
+        let most = resident();
+        meeting.1.set(true);
+        all_told(looped, rush, 7);
+        until(looped, || resident() + FIBERS * EACH / 2 < most);
+    });
 }
 
 fn a_run_within_a_run_is_refused(looped: Looped) {

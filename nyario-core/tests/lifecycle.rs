@@ -20,7 +20,7 @@ use std::rc::Rc;
 scenarios!(on_config: a_run_leaves_nothing_behind, a_loop_runs_again, a_loop_goes_without_a_run, fibers_that_never_ran_go_with_their_code,
     an_end_refuses_whatever_begins, a_stubborn_fiber_is_given_up, connections_that_come_at_the_end_are_closed,
     a_call_without_a_fiber_blocks, what_was_received_ahead_is_read_without_a_fiber, a_connect_without_a_fiber,
-    a_child_has_a_loop_of_its_own, a_child_can_leave_its_parents_loop_unused);
+    a_child_has_a_loop_of_its_own, programs_inherit_nothing, a_child_can_leave_its_parents_loop_unused);
 
 /// Everything that a loop can hold when it is stopped.
 fn a_run_leaves_nothing_behind(config: &Config) {
@@ -318,6 +318,31 @@ fn on_own_thread(config: &Config, work: impl FnOnce() + Send) {
     }
 }
 
+/// A program that is started while a loop is at work finds none of its descriptors.
+fn programs_inherit_nothing(config: &Config) {
+    let before = open_descriptors();
+    with_loop(config, |looped| {
+        let (fd, address) = listen();
+        let (server, served) = listen();
+        looped.register(server, Start::Eager, move |fd| echo(looped, fd)).unwrap();
+        let inherited = in_fiber(looped, move || {
+            let acceptor = go(looped, move || word(perform(looped, Op::Accept { fd, multi: false })));
+            let clients = [&address, &served].map(|address| net::connect(looped, address).unwrap());
+            let accepted = looped.join(acceptor).unwrap() as i32;
+            until(looped, || looped.connections(Kind::Accepted) == 1);
+            let mut ours = open_descriptors();
+            // SAFETY: a call without memory.
+            let inherited = |fd: i32| unsafe { libc::fcntl(fd, libc::F_GETFD) } & libc::FD_CLOEXEC == 0;
+            ours.retain(|fd, _| !before.contains_key(fd) && inherited(*fd));
+            close(looped, &clients);
+            close(looped, &[fd, accepted]);
+            looped.stop();
+            ours
+        });
+        assert!(inherited.is_empty(), "{inherited:?}");
+    });
+}
+
 fn a_child_has_a_loop_of_its_own(config: &Config) {
     on_own_thread(config, || {
         let parents: *const Loop = local::get().unwrap();
@@ -348,9 +373,11 @@ fn a_child_can_leave_its_parents_loop_unused(config: &Config) {
         let reader = go(looped, move || told(net::read(looped, fd, &mut [0; 8])));
         in_fiber(looped, move || {
             settle(looped);
-            // The child leaves by the ordinary way out: its copy of the loop must not touch what the parent has in
-            // flight.
+            // The second child leaves by the ordinary way out: its copy of the loop must not touch what the parent has
+            // in flight.
             in_child(|| drop(std::thread::spawn(|| ()).join()));
+            // SAFETY: what runs at the exit is the thread's own.
+            in_child(|| unsafe { libc::exit(0) });
             theirs.write_all(b"bytes").unwrap();
             assert_eq!(looped.join(reader), Ok(5));
             close(looped, &[fd]);

@@ -23,7 +23,8 @@ scenarios!(on_loop: pipes, an_event_counter, dev_null, a_regular_file, vectors_o
     a_poll_for_something_rare_hides_nothing, polls_by_their_other_names, a_unix_server_by_path,
     a_dead_server_leaves_its_path, a_living_server_keeps_its_path, connecting_to_nobody_is_refused,
     a_full_backlog_is_waited_for, readers_share_a_descriptor, readers_are_served_in_order, writers_share_a_descriptor,
-    a_peer_that_never_reads_stalls_nobody, a_flood_is_bounded_and_stalls_nobody, an_end_right_behind_the_bytes, an_end_ends_a_read, a_reset_ends_a_read,
+    a_peer_that_never_reads_stalls_nobody, a_flood_is_bounded_and_stalls_nobody,
+    a_trickle_is_bounded_too, what_others_share_keeps_its_mode, an_end_right_behind_the_bytes, an_end_ends_a_read, a_reset_ends_a_read,
     a_reset_ends_a_write, a_broken_pipe_raises_no_signal, an_operation_that_goes_on_is_no_fibers);
 
 fn pipes(looped: Looped) {
@@ -551,6 +552,59 @@ fn a_flood_is_bounded_and_stalls_nobody(looped: Looped) {
         assert!(have.chunks(block.len()).all(|chunk| *chunk == block[..chunk.len()]), "in order");
         close(looped, &[fd]);
     });
+}
+
+/// Small messages take a provided buffer each, however little they bring: a connection that nobody reads leaves all but
+/// a few of them with the kernel.
+fn a_trickle_is_bounded_too(looped: Looped) {
+    const MESSAGES: usize = 200;
+    const BOUND: usize = 32;
+    let (fd, mut theirs) = pair();
+    looped.opened(fd, false).unwrap();
+    in_fiber(looped, move || {
+        // A read that has to wait begins the receiving.
+        let reader = go(looped, move || read_exactly(looped, fd, 1)[0].into());
+        settle(looped);
+        theirs.write_all(&[0]).unwrap();
+        assert_eq!(looped.join(reader), Ok(0));
+        for number in 0..MESSAGES {
+            theirs.write_all(&[number as u8]).unwrap();
+            looped.sleep(20_000).unwrap();
+        }
+        settle(looped);
+        let mut left = 0i32;
+        // SAFETY: the count outlives the call.
+        assert_eq!(unsafe { libc::ioctl(fd, libc::FIONREAD, &mut left) }, 0);
+        assert!(left as usize >= MESSAGES - BOUND, "{left} of {MESSAGES} messages are left with the kernel");
+        let all: Vec<u8> = (0..MESSAGES).map(|number| number as u8).collect();
+        assert_eq!(read_exactly(looped, fd, MESSAGES), all);
+        close(looped, &[fd]);
+    });
+}
+
+/// Whether a descriptor blocks is its file's, which other processes may share: a wait leaves it as it was.
+fn what_others_share_keeps_its_mode(looped: Looped) {
+    let (fd, mut theirs) = pair();
+    let (read, write) = pipe();
+    let (listener, address) = listen();
+    let blocks = move || [fd, read, write, listener].map(|fd| Linux.flags(fd) & libc::O_NONBLOCK == 0);
+    let before = blocks();
+    let (meanwhile, after) = in_fiber(looped, move || {
+        let readers = [fd, read].map(|fd| go(looped, move || told(net::read(looped, fd, &mut [0; 8]))));
+        let acceptor = go(looped, move || word(perform(looped, Op::Accept { fd: listener, multi: false })));
+        settle(looped);
+        let meanwhile = blocks();
+        theirs.write_all(b"x").unwrap();
+        say(looped, write, b"x");
+        let client = TcpStream::connect(&address).unwrap();
+        all_told(looped, readers, 1);
+        let connection = looped.join(acceptor).unwrap() as Fd;
+        let after = blocks();
+        close(looped, &[fd, read, write, listener, connection]);
+        drop(client);
+        (meanwhile, after)
+    });
+    assert_eq!((meanwhile, after), (before, before));
 }
 
 fn an_end_right_behind_the_bytes(looped: Looped) {

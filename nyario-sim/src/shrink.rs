@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 /// How long to go on at most.
 const TIME: Duration = Duration::from_secs(120);
-/// A worker that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a worker said at its end.
 pub struct Report {
@@ -33,35 +31,15 @@ impl Report {
 
 /// Runs a worker to its end.
 pub fn watch(args: &Args, backend: BackendKind, journal: bool) -> Report {
-    let patience = if args.operations.is_some() { None } else { Some(PATIENCE) };
     let mut words = args.words(backend);
     words.push("--worker".into());
     if journal {
         words.push("--journal".into());
     }
     let program = std::env::current_exe().expect("a running program has a file");
-    let output = std::env::temp_dir().join(format!("nyario-sim-{}", std::process::id()));
-    let file = std::fs::File::create(&output).expect("a file for the worker's output");
-    let mut child =
-        Command::new(program).args(words).stdout(file).stdin(Stdio::null()).spawn().expect("a worker can be started");
-    let begun = Instant::now();
-    let status = loop {
-        match child.try_wait().expect("a child can be waited for") {
-            Some(status) => break Some(status),
-            None if patience.is_some_and(|patience| begun.elapsed() > patience) => {
-                child.kill().expect("a child can be ended");
-                child.wait().expect("a child can be waited for");
-                break None;
-            }
-            None => std::thread::sleep(Duration::from_millis(1)),
-        }
-    };
-    let text = std::fs::read(&output).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    std::fs::remove_file(&output).ok();
-    match status {
-        Some(status) => Report { well: status.success(), output: text },
-        None => Report { well: false, output: format!("{text}\nseed {} failed at a hang: \n", args.seed) },
-    }
+    let worker = Command::new(program).args(words).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let worker = worker.expect("a worker can be started");
+    Report { well: worker.status.success(), output: String::from_utf8_lossy(&worker.stdout).into_owned() }
 }
 
 /// The smallest failing plan that was found in time.

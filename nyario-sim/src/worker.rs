@@ -15,6 +15,12 @@ pub const FAILED: i32 = 3;
 /// The seed that is being run, for whoever tells of a failure.
 static SEED: AtomicU64 = AtomicU64::new(0);
 
+/// How many operations the plans before it came to.
+static BEFORE: AtomicU64 = AtomicU64::new(0);
+
+/// A plan takes milliseconds; one that takes so many seconds hangs.
+const PATIENCE: u32 = 20;
+
 thread_local! {
     /// What happened in the run under way, if that is kept.
     static JOURNAL: RefCell<Journal> = RefCell::default();
@@ -30,6 +36,9 @@ pub fn work(args: &Args, backend: BackendKind) {
     let (mut seed, mut plans, mut operations, mut calls) = (args.seed, 0u64, 0u64, 0u64);
     loop {
         SEED.store(seed, Ordering::Relaxed);
+        BEFORE.store(operations, Ordering::Relaxed);
+        // SAFETY: a call without memory.
+        unsafe { libc::alarm(PATIENCE) };
         let plan = if args.operations.is_some() { Plan::new(seed, backend) } else { args.plan(backend) };
         if args.journal {
             println!("{plan:#?}");
@@ -70,13 +79,15 @@ fn tell_of_failures() {
             println!("{line}");
         }
         let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        let what = info.payload_as_str().unwrap_or("a panic");
-        println!("seed {} failed at {place}: {what}", SEED.load(Ordering::Relaxed));
+        // One line, as whoever reads it takes the last.
+        let what = info.payload_as_str().unwrap_or("a panic").replace('\n', ";");
+        let (seed, before) = (SEED.load(Ordering::Relaxed), BEFORE.load(Ordering::Relaxed));
+        println!("seed {seed} failed at {place}: {what} (after {before} operations)");
         // Nothing of the loop is to be trusted any more, nor unwound.
         std::process::exit(FAILED);
     }));
     let handler = crashed as extern "C" fn(i32) as libc::sighandler_t;
-    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL] {
+    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGABRT, libc::SIGALRM] {
         // SAFETY: zeroes and a handler are a valid action; the handler ends the process.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -87,27 +98,43 @@ fn tell_of_failures() {
     }
 }
 
-/// Tells of a crash with nothing but what a signal handler may use.
+/// Tells of a crash or a hang with nothing but what a signal handler may use.
 extern "C" fn crashed(signal: i32) {
-    let mut line = *b"seed                      failed at a crash: signal   \n";
-    let mut put = |mut at: usize, mut number: u64| loop {
-        line[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        at -= 1;
-        if number == 0 {
-            return;
-        }
-    };
-    put(24, SEED.load(Ordering::Relaxed));
-    put(line_end(), signal as u64);
+    let mut line = Line { bytes: [0; 128], len: 0 };
+    line.push(b"seed ");
+    line.number(SEED.load(Ordering::Relaxed));
+    if signal == libc::SIGALRM {
+        line.push(b" failed at a hang: ");
+    } else {
+        line.push(b" failed at a crash: signal ");
+        line.number(signal as u64);
+    }
+    line.push(b" (after ");
+    line.number(BEFORE.load(Ordering::Relaxed));
+    line.push(b" operations)\n");
     // SAFETY: the line outlives the call, and nothing follows it.
     unsafe {
-        libc::write(1, line.as_ptr().cast(), line.len());
+        libc::write(1, line.bytes.as_ptr().cast(), line.len);
         libc::_exit(FAILED);
     }
 }
 
-/// Where a signal's number ends in the line above.
-const fn line_end() -> usize {
-    b"seed                      failed at a crash: signal   \n".len() - 2
+/// A line that is put together without allocating.
+struct Line {
+    bytes: [u8; 128],
+    len: usize,
+}
+
+impl Line {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes[self.len..][..text.len()].copy_from_slice(text);
+        self.len += text.len();
+    }
+
+    fn number(&mut self, number: u64) {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.push(&[b'0' + (number % 10) as u8]);
+    }
 }

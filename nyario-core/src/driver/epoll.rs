@@ -199,8 +199,9 @@ impl Epoll {
             let request = ledger.slab[index].request;
             let result = match request.code {
                 Code::AcceptMulti => {
-                    if !self.accepting.contains(&(fd, index)) {
-                        self.accepting.push((fd, index));
+                    let place = (fd, index);
+                    if !self.accepting.contains(&place) && !self.rested.contains(&place) {
+                        self.accepting.push(place);
                     }
                     return;
                 }
