@@ -15,7 +15,7 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     a_second_accept_takes_over, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline, a_stale_name_meets_nothing,
     a_completion_passes_deadlines_by, other_threads_end_parks, a_note_comes_before_its_bell, a_waker_outlives_its_loop,
     a_wake_ends_the_wait, a_turn_waits_no_longer_than_it_is_told, a_driver_goes_with_operations_in_flight,
-    a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
+    a_driver_goes_with_a_connection_that_came_early, a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
     a_number_begins_anew_with_operations_in_flight,
     nothing_is_lost_while_a_number_begins_anew,
     an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
@@ -465,6 +465,30 @@ fn a_driver_goes_with_operations_in_flight(config: &Config) {
     theirs.write_all(&[2; 300]).unwrap();
     assert_eq!(buf, before);
     [owned, from, to, listener].into_iter().for_each(close_behind);
+}
+
+/// What comes while the thread waits for something else, is kept for later; and there may be no later.
+fn a_driver_goes_with_a_connection_that_came_early(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, address) = listen();
+    pending(submit(&mut driver, Op::Accept { fd, multi: false }, 4, 0));
+    driver.turn(Some(0));
+    let client = TcpStream::connect(&address).unwrap();
+    let (ours, mut theirs) = pair();
+    driver.own(ours, false).unwrap();
+    let writer = std::thread::spawn(move || {
+        // Time for the connection to be seen first; without it the test shows less, and passes.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        theirs.write_all(b"x").unwrap();
+        theirs
+    });
+    let mut buf = [0; 8];
+    // SAFETY: the buffer outlives the call.
+    assert_eq!(unsafe { driver.perform(read(ours, &mut buf)) }, Some(1));
+    assert_eq!(driver.pending(), 1);
+    drop(driver);
+    drop((client, writer.join().unwrap()));
+    [fd, ours].into_iter().for_each(close_behind);
 }
 
 /// A result that nobody took is a count of bytes, not a connection to be closed.

@@ -523,17 +523,22 @@ impl<K: Kernel> Driver<K> {
 
     /// Works off the kernel's events without handing anything out.
     fn absorb(&mut self) {
+        // With one result in the list, those to come join it, where their operations can still be told: a connection
+        // that nobody takes is to be closed with the driver.
+        let first = self.ledger.slab.insert(Request::new(Op::Park), 0);
+        self.ledger.finish(first, 0);
         loop {
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
                 Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
             };
             match harvest {
-                Harvest::Idle => return,
+                Harvest::Idle => break,
                 Harvest::Quiet => {}
                 Harvest::Complete(completion) => self.early.push_back(completion),
             }
         }
+        self.ledger.take_done(first);
     }
 
     /// Looks for descriptors that were closed without a word to us, at most `limit` at a time, and ends what waits
@@ -581,9 +586,6 @@ impl<K: Kernel> Drop for Driver<K> {
             }
             uring.hush(&self.ledger.kernel);
         }
-        // With one result in the list, those to come join it, and their operations can still be told.
-        let first = self.ledger.slab.insert(Request::new(Op::Park), 0);
-        self.ledger.finish(first, 0);
         while self.is_lent() {
             self.look(Some(10_000_000));
             self.absorb();
