@@ -242,7 +242,7 @@ impl<K: Kernel> Loop<K> {
 
     #[cold]
     fn bury(&self, fiber: *mut Fiber) {
-        // SAFETY: it has ended, and its stack is given back last.
+        // SAFETY: it has ended, and its stack, on which it lies, is given back below; nothing of it is touched after that.
         let (id, conn, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).conn, Fiber::bury(fiber)) };
         self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
