@@ -4,11 +4,11 @@ mod common;
 
 use common::*;
 use nyario_core::conn::Kind;
-use nyario_core::driver::Op;
+use nyario_core::driver::{Op, OpId};
 use nyario_core::fiber::{FiberId, Options};
 use nyario_core::net;
 use nyario_core::runtime::{Start, Stopper};
-use nyario_core::sys::Errno;
+use nyario_core::sys::{Errno, Kernel};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,26 @@ scenarios!(on_loop: a_join_takes_the_value, a_join_waits, only_one_joins, nobody
     a_panic_ends_its_fiber_alone, a_handlers_panic_closes_its_connection, yielding_lets_others_run,
     a_busy_fiber_starves_nobody, a_busy_pair_starves_nobody, many_fibers_deep_in_their_stacks,
     stacks_are_used_again, the_sweep_trims_stacks, a_run_within_a_run_is_refused, a_stop_comes_from_another_thread,
-    a_stop_before_the_run_counts, a_stop_comes_from_a_signal_handler);
+    a_stop_before_the_run_counts, a_stop_comes_from_a_signal_handler, a_park_ends_once);
+
+fn a_park_ends_once(looped: Looped) {
+    assert_eq!(looped.park(|_| unreachable!("nobody could end it")), Err(Errno(libc::EDEADLK)));
+    in_fiber(looped, move || {
+        let place = Rc::new(Cell::new(OpId::NONE));
+        let parks = place.clone();
+        let fiber = go(looped, move || {
+            let first = looped.park(|park| parks.set(park)).unwrap() as u64;
+            looped.deadline(looped.kernel().now() + 1_000_000).unwrap();
+            assert_eq!(looped.park(|park| parks.set(park)), Err(Errno(libc::ETIMEDOUT)));
+            first
+        });
+        settle(looped);
+        looped.unpark(place.get(), 5);
+        looped.unpark(place.get(), 6);
+        assert_eq!(looped.join(fiber), Ok(5));
+        looped.unpark(place.get(), 7);
+    });
+}
 
 fn a_join_takes_the_value(looped: Looped) {
     in_fiber(looped, move || {

@@ -247,7 +247,7 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
-            inner.runtime.driver().complete(joiner, 0);
+            inner.runtime.driver().complete(joiner, 1);
             inner.stacks.give(slot);
             if let Some(conn) = conn {
                 inner.runtime.finish(conn);
@@ -378,6 +378,39 @@ impl<K: Kernel> Loop<K> {
         }
     }
 
+    /// Suspends the running fiber until somebody ends its park: `announce` is told the park's name just before, for
+    /// [`unpark`](Self::unpark) on this thread or [`Waker::complete`](crate::driver::Waker::complete) on any other, once.
+    /// What every primitive that fibers wait on is built from. Returns what the park was ended with, which is above 0.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`, `ETIMEDOUT` when the fiber's deadline passes first, and `EDEADLK` outside a fiber, where nobody could
+    /// end it. The park is over then, and ending it does nothing.
+    pub fn park(&self, announce: impl FnOnce(OpId)) -> Result<i32, Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Err(Errno(libc::EDEADLK));
+        }
+        // SAFETY: the fiber runs; a park lends no memory.
+        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, (*fiber).deadline) });
+        let result = match submitted {
+            Submitted::Done(result) => result,
+            Submitted::Pending(id) => {
+                announce(id);
+                self.park_on(fiber, id)
+            }
+        };
+        // A park that ends by itself has met the deadline.
+        check(if result == 0 { -libc::ETIMEDOUT } else { result })
+    }
+
+    /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
+    /// must be above 0. The fiber runs in its turn, not now.
+    pub fn unpark(&self, park: OpId, result: i32) {
+        debug_assert!(result > 0, "0 would look like a deadline, and less like a failure");
+        self.with(|inner| inner.runtime.driver().complete(park, result));
+    }
+
     /// Suspends the running fiber for so many nanoseconds; outside a fiber, the thread.
     ///
     /// # Errors
@@ -436,30 +469,19 @@ impl<K: Kernel> Loop<K> {
             if entry.detached || entry.joiner != OpId::NONE {
                 return Err(Errno(libc::EINVAL));
             }
-            if entry.fiber.is_null() {
-                return Ok(None);
-            }
-            if fiber.is_null() || entry.fiber == fiber {
+            let ended = entry.fiber.is_null();
+            if !ended && (fiber.is_null() || entry.fiber == fiber) {
                 return Err(Errno(libc::EDEADLK));
             }
-            // SAFETY: the fiber runs; a park lends no memory.
-            let deadline = unsafe { (*fiber).deadline };
-            // SAFETY: as above.
-            match unsafe { inner.runtime.submit(Op::Park, fiber as u64, deadline) } {
-                Submitted::Done(result) => Err(Errno(-result)),
-                Submitted::Pending(op) => {
-                    inner.fibers.get(id).expect("found above").joiner = op;
-                    Ok(Some(op))
-                }
-            }
+            Ok(!ended)
         })?;
-        let result = waits.map_or(0, |op| self.park_on(fiber, op));
+        let announce = |park| self.with(|inner| inner.fibers.get(id).expect("found above").joiner = park);
+        let waited = if waits { self.park(announce).map(drop) } else { Ok(()) };
         self.with(|inner| {
             let entry = inner.fibers.get(id).expect("only its one joiner removes it");
             entry.joiner = OpId::NONE;
             if !entry.fiber.is_null() {
-                // A park that ends by itself has met the deadline.
-                return Err(Errno(if result == 0 { libc::ETIMEDOUT } else { -result }));
+                return Err(waited.expect_err("only the fiber's end ends the park well"));
             }
             let outcome = entry.outcome;
             inner.fibers.remove(id);
