@@ -8,6 +8,8 @@ mod fiber;
 
 mod time;
 
+mod sync;
+
 mod error;
 
 mod version;

@@ -8,6 +8,7 @@
 //! * [`runtime`]: a turn of the loop, servers, and the events that a host runs on its fibers;
 //! * [`fiber`]: native fibers and the loop that drives them;
 //! * [`net`]: addresses, listening and dialling;
+//! * [`sync`]: what fibers and threads wait for each other with;
 //! * [`local`]: the calling thread's own loop.
 //!
 //! A host with fibers of its own, such as the Ruby extension, builds on [`runtime`]; everyone else wants
@@ -19,4 +20,5 @@ pub mod fiber;
 pub mod local;
 pub mod net;
 pub mod runtime;
+pub mod sync;
 pub mod sys;
