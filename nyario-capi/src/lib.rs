@@ -4,6 +4,10 @@ mod server;
 
 mod connection;
 
+mod socket;
+
+mod vector;
+
 mod fiber;
 
 mod time;

@@ -4,7 +4,7 @@
 //! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
 
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Completion, Driver, Op, OpId, Submitted, Waker};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted, Waker};
 use crate::sys::{Errno, Fd, Kernel, check};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +63,7 @@ struct Server {
     conn: ConnId,
     handler: u64,
     start: Start,
+    carries: Carries,
     state: Accepting,
 }
 
@@ -129,7 +130,8 @@ impl<K: Kernel> Runtime<K> {
         if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 || self.serves(fd) {
             return Err(Errno(libc::EINVAL));
         }
-        if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        let carries = Carries::of(kernel, fd)?;
+        if carries == Carries::Messages {
             return Err(Errno(libc::EPROTOTYPE));
         }
         let flags = check(kernel.flags(fd))?;
@@ -137,7 +139,7 @@ impl<K: Kernel> Runtime<K> {
         let server = self.servers.iter().position(|server| server.state == Accepting::Ended);
         let server = server.unwrap_or(self.servers.len());
         let conn = self.conns.open(fd, Kind::Server, server as u32);
-        let entry = Server { conn, handler, start, state: Accepting::Running };
+        let entry = Server { conn, handler, start, carries, state: Accepting::Running };
         if server == self.servers.len() {
             self.servers.push(entry)
         } else {
@@ -207,16 +209,24 @@ impl<K: Kernel> Runtime<K> {
         }
     }
 
-    /// Enters a connection that the host has opened.
+    /// Enters a connection that the host has opened, by which nothing but bytes or messages comes: see [`Carries`].
     ///
     /// # Errors
     ///
     /// As [`Driver::own`]; `ENOTSOCK` and `EBADF`.
     pub fn opened(&mut self, fd: Fd, nonblocking: bool) -> Result<ConnId, Errno> {
-        // Bytes may be received ahead and joined; messages may not.
-        if self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_STREAM {
-            self.driver.own(fd, nonblocking)?;
-        }
+        let kind = self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
+        let carries = if kind == libc::SOCK_STREAM { Carries::Bytes } else { Carries::Messages };
+        self.opened_as(fd, nonblocking, carries)
+    }
+
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<ConnId, Errno> {
+        self.driver.own(fd, nonblocking, carries)?;
         Ok(self.conns.open(fd, Kind::Client, 0))
     }
 
@@ -281,7 +291,8 @@ impl<K: Kernel> Runtime<K> {
         }
         let fd = result;
         let conn = self.conns.open(fd, Kind::Accepted, server);
-        if let Err(error) = self.driver.own(fd, false) {
+        let carries = self.servers[server as usize].carries;
+        if let Err(error) = self.driver.own(fd, false, carries) {
             eprintln!("nyario: a connection is dropped: {error}");
             self.close(fd, whose::NOBODY);
             return None;

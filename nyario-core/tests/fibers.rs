@@ -246,7 +246,7 @@ fn a_busy_pair_starves_nobody(looped: Looped) {
         assert_eq!(perform(looped, Op::Write { fd: ends[0], buf: b"x".as_ptr(), len: 1 }), 1);
         looped.sleep(1_000_000).unwrap();
         for _ in 0..20 {
-            let client = net::connect(looped, &address).unwrap();
+            let client = net::dial(looped, &address).unwrap();
             assert_eq!(read_exactly(looped, client, 5), b"hello");
             close(looped, &[client]);
         }

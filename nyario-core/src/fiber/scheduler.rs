@@ -5,7 +5,7 @@ use super::control::Fiber;
 use super::stack::StackPool;
 use super::table::{FiberId, FiberTable, Outcome};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Linux, check};
 use std::cell::{Cell, UnsafeCell};
@@ -561,6 +561,25 @@ impl<K: Kernel> Loop<K> {
     /// As [`Driver::own`].
     pub fn opened(&self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
         self.with(|inner| inner.runtime.opened(fd, nonblocking)).map(drop)
+    }
+
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.opened_as(fd, nonblocking, carries)).map(drop)
+    }
+
+    /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`].
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must be valid.
+    pub unsafe fn attempt(&self, op: Op) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().attempt(op) })
     }
 
     /// How many connections of a kind are open.
