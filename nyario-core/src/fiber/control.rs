@@ -20,7 +20,7 @@ pub(super) struct Fiber {
     /// Where it goes on, while it is suspended.
     context: Context,
     /// Where the loop goes on, while it runs.
-    home: Context,
+    home: *const Context,
     /// What it is parked on, or `OpId::NONE`.
     pub(super) op: OpId,
     /// In nanoseconds of the monotonic clock; 0 for none.
@@ -63,7 +63,7 @@ impl Fiber {
             (&raw mut (*whole).code).write(code);
             fiber.write(Fiber {
                 context: Context::new(whole.cast(), run::<F>, whole.cast()),
-                home: Context::NONE,
+                home: std::ptr::null(),
                 op: OpId::NONE,
                 deadline: 0,
                 cancelled: false,
@@ -78,15 +78,34 @@ impl Fiber {
         }
     }
 
-    /// Runs the fiber until it suspends or ends. `true` says that it has ended; [`bury`](Self::bury) is due.
+    /// Leaves the loop for the fiber, until a fiber suspends or ends: that one, or one that it has passed the thread on
+    /// to. `true` says that it has ended; [`bury`](Self::bury) is due.
     ///
     /// # Safety
     ///
-    /// The fiber must be suspended or new, and on the calling thread's loop.
+    /// The fiber must be suspended or new, and on the calling thread's loop. `home` must stay until this returns.
     #[inline(always)]
-    pub(super) unsafe fn resume(fiber: *mut Fiber, result: i32) -> bool {
+    pub(super) unsafe fn resume(fiber: *mut Fiber, home: *mut Context, result: i32) -> bool {
         // SAFETY: forwarded from the caller; whoever runs reaches the control block through raw pointers only.
-        unsafe { switch(&raw mut (*fiber).home, &raw const (*fiber).context, result as u32 as u64) == ENDED }
+        unsafe {
+            (*fiber).home = home;
+            switch(home, &raw const (*fiber).context, result as u32 as u64) == ENDED
+        }
+    }
+
+    /// Suspends the calling fiber and runs `next` in its place, without a visit to the loop. Returns when the caller is
+    /// resumed.
+    ///
+    /// # Safety
+    ///
+    /// The caller must run on `fiber`; `next` must be another one of its loop, suspended or new.
+    #[inline(always)]
+    pub(super) unsafe fn pass(fiber: *mut Fiber, next: *mut Fiber) {
+        // SAFETY: forwarded from the caller; the fiber runs, so its `home` is where the loop is.
+        unsafe {
+            (*next).home = (*fiber).home;
+            switch(&raw mut (*fiber).context, &raw const (*next).context, SUSPENDED);
+        }
     }
 
     /// How the fiber ended, and the stack that it leaves, its control block included.
@@ -121,7 +140,7 @@ impl Fiber {
     #[inline(always)]
     pub(super) unsafe fn suspend(fiber: *mut Fiber) -> i32 {
         // SAFETY: the fiber runs, so the loop has left its context in `home`.
-        unsafe { switch(&raw mut (*fiber).context, &raw const (*fiber).home, SUSPENDED) as i32 }
+        unsafe { switch(&raw mut (*fiber).context, (*fiber).home, SUSPENDED) as i32 }
     }
 }
 
@@ -134,7 +153,7 @@ unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
         (*fiber).discard = None;
         let code = (&raw const (*whole).code).read();
         (*fiber).end = code();
-        switch(&raw mut (*fiber).context, &raw const (*fiber).home, ENDED);
+        switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
     }
     unreachable!("a fiber that has ended is not resumed");
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                      +------------------- Loop::run ---------------------+
-//!   spawn, yield --->  | ready round:  resume each that is ready by now    |
+//!   spawn, yield --->  | ready:        resume them in order; whoever       |
+//!                      |               yields runs the next one itself     |
 //!                      | deliver:      Event -> resume, or start a handler | <---- completions
 //!                      | turn:         one look at the kernel              | ----> submissions
 //!                      +---------------------------------------------------+

@@ -1,6 +1,7 @@
 //! The loop of native fibers.
 
 use super::blocking;
+use super::context::Context;
 use super::control::Fiber;
 use super::stack::StackPool;
 use super::table::{FiberId, FiberTable, Outcome};
@@ -60,6 +61,10 @@ pub struct Loop<K: Kernel = Linux> {
     inner: UnsafeCell<Inner<K>>,
     /// The fiber that runs, or null in the loop itself.
     current: Cell<*mut Fiber>,
+    /// Where the loop goes on, while a fiber runs.
+    home: UnsafeCell<Context>,
+    /// How many ready fibers may still run before the kernel is looked at.
+    credit: Cell<u32>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     ending: Cell<bool>,
@@ -84,6 +89,8 @@ impl<K: Kernel> Loop<K> {
         Ok(Loop {
             inner: UnsafeCell::new(inner),
             current: Cell::new(std::ptr::null_mut()),
+            home: UnsafeCell::new(Context::NONE),
+            credit: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
             kernel,
@@ -170,21 +177,19 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.has_work())
     }
 
-    /// One turn: those that are ready, those whose operation is over, and a look at the kernel. Each of the first two
-    /// has a bound of its own, so neither starves the other or the kernel.
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left.
+    /// Each of the first two has a bound of its own, so neither starves the other or the kernel.
     fn step(&self) {
-        let mut ran = 0;
-        while ran < SWITCHES_PER_TURN {
-            let round = self.with(|inner| inner.ready.take());
-            if round.is_empty() {
+        self.credit.set(SWITCHES_PER_TURN);
+        let mut delivered = 0;
+        loop {
+            while let Some(fiber) = self.next_ready() {
+                self.switch(fiber, 0);
+            }
+            if delivered == SWITCHES_PER_TURN {
                 break;
             }
-            ran += self.run_round(round);
-        }
-        let mut delivered = 0;
-        while delivered < SWITCHES_PER_TURN
-            && let Some(event) = self.with(|inner| inner.runtime.next())
-        {
+            let Some(event) = self.with(|inner| inner.runtime.next()) else { break };
             delivered += 1;
             match event {
                 Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
@@ -201,14 +206,14 @@ impl<K: Kernel> Loop<K> {
         });
     }
 
-    /// Runs those that were ready when the round began; whoever becomes ready meanwhile waits for the next.
-    fn run_round(&self, mut round: ReadyQueue) -> u32 {
-        let mut switches = 0;
-        while let Some(fiber) = round.pop() {
-            switches += 1;
-            self.switch(fiber, 0);
-        }
-        switches
+    /// The first of those that are ready, while the credit lasts. They run in the order in which they became ready, so
+    /// whoever becomes ready meanwhile comes after them.
+    #[inline(always)]
+    fn next_ready(&self) -> Option<*mut Fiber> {
+        let left = self.credit.get().checked_sub(1)?;
+        let fiber = self.with(|inner| inner.ready.pop())?;
+        self.credit.set(left);
+        Some(fiber)
     }
 
     fn start(&self, conn: ConnId, handler: u64) {
@@ -233,8 +238,9 @@ impl<K: Kernel> Loop<K> {
         self.current.set(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
-        let ended = unsafe { Fiber::resume(fiber, result) };
-        self.current.set(std::ptr::null_mut());
+        let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
+        // Not always the one that was resumed: see `yield_now`.
+        let fiber = self.current.replace(std::ptr::null_mut());
         if ended {
             self.bury(fiber);
         }
@@ -447,9 +453,17 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         self.with(|inner| inner.ready.push(fiber));
-        // SAFETY: the caller runs on this fiber, and the ready queue will resume it.
+        // SAFETY: the caller runs on this fiber, and the ready queue will resume it; whatever else is in the queue is
+        // suspended or new. A fiber cannot pass the thread on to itself: it has its turn already.
         let cancelled = unsafe {
-            Fiber::suspend(fiber);
+            match self.next_ready() {
+                None => drop(Fiber::suspend(fiber)),
+                Some(next) if next == fiber => {}
+                Some(next) => {
+                    self.current.set(next);
+                    Fiber::pass(fiber, next);
+                }
+            }
             std::mem::take(&mut (*fiber).cancelled)
         };
         if cancelled || self.ending.get() { Err(Errno(libc::ECANCELED)) } else { Ok(()) }
@@ -585,7 +599,6 @@ impl<K: Kernel> Loop<K> {
 }
 
 /// Fibers that may run, in order, linked through their control blocks.
-#[derive(Clone, Copy)]
 struct ReadyQueue {
     first: *mut Fiber,
     last: *mut Fiber,
@@ -619,9 +632,5 @@ impl ReadyQueue {
         // SAFETY: as in `push`.
         self.first = unsafe { (*fiber).next };
         Some(fiber)
-    }
-
-    fn take(&mut self) -> ReadyQueue {
-        std::mem::replace(self, ReadyQueue::EMPTY)
     }
 }
