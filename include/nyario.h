@@ -38,6 +38,12 @@
 #define NYARIO_EXTERN extern
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif /* __cplusplus */
+
+/* ---- Servers and the loop -------------------------------------------------------------------- */
+
 /**
  * nyario_register: start the handler as soon as a connection is accepted, for protocols in which the server speaks
  * first. Without it a handler starts when the first byte arrives, and until then a connection costs no fiber.
@@ -49,20 +55,6 @@
  * before.
  */
 typedef void (*nyario_handler)(int fd, void *arg);
-
-/**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-#ifdef __cplusplus
-extern "C" {
-#endif /* __cplusplus */
 
 /**
  * Opens a listening socket.
@@ -104,6 +96,8 @@ NYARIO_EXTERN int nyario_loop(void);
  * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
  */
 NYARIO_EXTERN int nyario_stop(void);
+
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 /**
  * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
@@ -150,6 +144,18 @@ NYARIO_EXTERN int nyario_close(int fd);
  * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
  */
 NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
+
+/* ---- Fibers ---------------------------------------------------------------------------------- */
+
+/**
+ * Names a fiber of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_fiber;
+
+/**
+ * What a fiber runs; what it returns is handed to nyario_join.
+ */
+typedef void *(*nyario_entry)(void *arg);
 
 /**
  * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
@@ -210,6 +216,8 @@ NYARIO_EXTERN int nyario_yield(void);
  */
 NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 
+/* ---- Time ------------------------------------------------------------------------------------ */
+
 /**
  * The monotonic clock. Does not suspend.
  *
@@ -224,26 +232,36 @@ NYARIO_EXTERN int64_t nyario_now(void);
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
 
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
 /**
- * The name of an error, such as "ECONNRESET"; its sign does not matter. The text is constant and never NULL. Does not
- * suspend. Since 0.1.
+ * The name of an error, such as "ECONNRESET"; its sign does not matter. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_err_name(int error);
 
 /**
- * What an error says, in words; its sign does not matter. The text is constant and never NULL. Does not suspend.
- * Since 0.1.
+ * What an error says, in words; its sign does not matter. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_strerror(int error);
 
+/* ---- Versions -------------------------------------------------------------------------------- */
+
 /**
- * The version of the library that runs, as `major << 16 | minor << 8 | patch`: to be compared with
- * NYARIO_VERSION_HEX, the version that was compiled against. Does not suspend. Since 0.1.
+ * The version of the library that runs. Does not suspend.
+ *
+ * Returns `major << 16 | minor << 8 | patch`, to be compared with NYARIO_VERSION_HEX, the version that was compiled
+ * against. Since 0.1.
  */
 NYARIO_EXTERN unsigned int nyario_version(void);
 
 /**
- * The version of the library that runs, as text. It is constant. Does not suspend. Since 0.1.
+ * The version of the library that runs, as text. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_version_string(void);
 
