@@ -1,5 +1,5 @@
 //! Carrying out an operation at once, without ever blocking: how speculation works on every backend, and how the
-//! epoll backend does everything.
+//! readiness backend does everything.
 
 use super::fds::Kind;
 use super::op::{Code, Request};
