@@ -71,13 +71,8 @@ fn marked(word: &str) -> String {
     let error =
         core.len() > 2 && core.starts_with('E') && core.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
     let escaped = verbatim(core);
-    let core = if core.starts_with("nyario_") && !page && !core.ends_with('_') {
-        format!("\\fB{escaped}\\fP")
-    } else if page || (error && before.ends_with('-')) || core.starts_with("NYARIO_") {
-        format!("\\fB{escaped}\\fP")
-    } else {
-        escaped
-    };
+    let ours = core.starts_with("NYARIO_") || (core.starts_with("nyario_") && !core.ends_with('_'));
+    let core = if ours || page || (error && before.ends_with('-')) { format!("\\fB{escaped}\\fP") } else { escaped };
     format!("{}{core}{}", verbatim(before).trim_start_matches("\\&"), verbatim(after).trim_start_matches("\\&"))
 }
 
