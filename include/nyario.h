@@ -41,6 +41,11 @@
 struct sockaddr;
 struct msghdr;
 struct iovec;
+#ifdef __cplusplus
+extern "C" {
+#endif /* __cplusplus */
+
+/* ---- Servers and the loop -------------------------------------------------------------------- */
 
 /**
  * nyario_register: start the handler as soon as a connection is accepted, for protocols in which the server speaks
@@ -53,20 +58,6 @@ struct iovec;
  * before.
  */
 typedef void (*nyario_handler)(int fd, void *arg);
-
-/**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-#ifdef __cplusplus
-extern "C" {
-#endif /* __cplusplus */
 
 /**
  * Opens a listening socket.
@@ -108,6 +99,8 @@ NYARIO_EXTERN int nyario_loop(void);
  * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
  */
 NYARIO_EXTERN int nyario_stop(void);
+
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 /**
  * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
@@ -154,6 +147,45 @@ NYARIO_EXTERN int nyario_close(int fd);
  * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
  */
 NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
+
+/* ---- Fibers ---------------------------------------------------------------------------------- */
+
+/**
+ * nyario_spawn_options: nobody will join the fiber; what it returns is dropped.
+ */
+#define NYARIO_DETACHED 1
+
+/**
+ * Names a fiber of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_fiber;
+
+/**
+ * What a fiber runs; what it returns is handed to nyario_join.
+ */
+typedef void *(*nyario_entry)(void *arg);
+
+/**
+ * How nyario_spawn_with spawns a fiber. What is zero is left at its default.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_spawn_options)`.
+   */
+  size_t size;
+  /**
+   * What the fiber is called, or NULL; see nyario_set_name. It is copied.
+   */
+  const char *name;
+  /**
+   * How many bytes of stack it has, from 16 KiB to 64 MiB; rounded up to a power of two.
+   */
+  size_t stack_size;
+  /**
+   * NYARIO_DETACHED or 0.
+   */
+  uint64_t flags;
+} nyario_spawn_options;
 
 /**
  * Accepts a connection from a listening socket that is not registered. Its peer's address goes to `addr`, which has
@@ -266,9 +298,39 @@ NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
  * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
  * suspend.
  *
- * Returns the fiber's name, or -EINVAL for a NULL entry, -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
+ * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+ * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
  */
 NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
+
+/**
+ * Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
+ * suspend.
+ *
+ * Returns the fiber's name, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
+ * options of a later version that this one does not know and that are not zero; and an error of nyario_set_name.
+ * Since 0.1.
+ */
+NYARIO_EXTERN nyario_fiber nyario_spawn_with(const nyario_spawn_options *options, nyario_entry entry, void *arg);
+
+/**
+ * Calls a fiber of this loop by a name in what people read: nyario_dump, and the line about an overflow of its stack.
+ * `name` is UTF-8 of up to 63 bytes without control characters, and is copied; NULL or an empty text takes the name
+ * away. Several fibers may have the same. Does not suspend.
+ *
+ * Returns 0, or -ESRCH for a fiber that is unknown or has ended, -ENAMETOOLONG, -EINVAL for a text that is not as said.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_set_name(nyario_fiber fiber, const char *name);
+
+/**
+ * Writes what a fiber of this loop is called into `buf`, with a NUL behind it; an empty text if it is called nothing.
+ * Does not suspend.
+ *
+ * Returns the length without the NUL, or -ESRCH for a fiber that is unknown or has ended, -EINVAL for a NULL `buf`,
+ * -ENOSPC when `size` bytes do not hold it; 64 always do. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_name(nyario_fiber fiber, char *buf, size_t size);
 
 /**
  * Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The name
@@ -319,6 +381,8 @@ NYARIO_EXTERN int nyario_yield(void);
  */
 NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 
+/* ---- Time ------------------------------------------------------------------------------------ */
+
 /**
  * The monotonic clock. Does not suspend.
  *
@@ -333,26 +397,36 @@ NYARIO_EXTERN int64_t nyario_now(void);
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
 
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
 /**
- * The name of an error, such as "ECONNRESET"; its sign does not matter. The text is constant and never NULL. Does not
- * suspend. Since 0.1.
+ * The name of an error, such as "ECONNRESET"; its sign does not matter. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_err_name(int error);
 
 /**
- * What an error says, in words; its sign does not matter. The text is constant and never NULL. Does not suspend.
- * Since 0.1.
+ * What an error says, in words; its sign does not matter. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_strerror(int error);
 
+/* ---- Versions -------------------------------------------------------------------------------- */
+
 /**
- * The version of the library that runs, as `major << 16 | minor << 8 | patch`: to be compared with
- * NYARIO_VERSION_HEX, the version that was compiled against. Does not suspend. Since 0.1.
+ * The version of the library that runs. Does not suspend.
+ *
+ * Returns `major << 16 | minor << 8 | patch`, to be compared with NYARIO_VERSION_HEX, the version that was compiled
+ * against. Since 0.1.
  */
 NYARIO_EXTERN unsigned int nyario_version(void);
 
 /**
- * The version of the library that runs, as text. It is constant. Does not suspend. Since 0.1.
+ * The version of the library that runs, as text. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_version_string(void);
 

@@ -1,5 +1,5 @@
 //! Carrying out an operation at once, without ever blocking: how speculation works on every backend, and how the
-//! epoll backend does everything.
+//! readiness backend does everything.
 
 use super::fds::Kind;
 use super::op::{Code, Request};
@@ -26,12 +26,12 @@ pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: boo
         // SAFETY: the buffers are the caller's to lend, `one` outlives the calls, and each call blocks on nothing.
         let result = unsafe {
             match request.code {
-                Code::Recv => kernel.recv(fd, ptr, len, libc::MSG_DONTWAIT),
-                Code::Send => kernel.send(fd, ptr, len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL),
                 Code::RecvWith => kernel.recv(fd, ptr, len, flags),
                 Code::SendWith => kernel.send(fd, ptr, len, flags | libc::MSG_NOSIGNAL),
                 Code::RecvMsg => kernel.recvmsg(fd, ptr.cast(), flags),
                 Code::SendMsg => kernel.sendmsg(fd, ptr.cast(), flags | libc::MSG_NOSIGNAL),
+                Code::Recv => kernel.recv(fd, ptr, len, libc::MSG_DONTWAIT),
+                Code::Send => kernel.send(fd, ptr, len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL),
                 Code::Read if kind == Kind::Socket => kernel.recv(fd, ptr, len, libc::MSG_DONTWAIT),
                 Code::Write if kind == Kind::Socket => {
                     kernel.send(fd, ptr, len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)

@@ -22,6 +22,7 @@ mod list;
 #[cfg(test)]
 mod numbers;
 mod op;
+mod readiness;
 mod slab;
 mod timer;
 mod uring;
@@ -39,6 +40,7 @@ use fds::{Kind, ready};
 use ledger::Ledger;
 use list::Index;
 use op::{Code, Reason, Request, Side, State};
+use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
 
@@ -68,7 +70,7 @@ enum Harvest {
 
 enum Backend {
     Uring(Box<Uring>),
-    Epoll(Box<Epoll>),
+    Readiness(Box<Readiness>),
 }
 
 /// One loop's view of the kernel. It belongs to the thread that made it.
@@ -92,7 +94,8 @@ impl<K: Kernel> Driver<K> {
     /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
         let waker = Waker::new(kernel.clone())?;
-        let epoll = || Ok(Backend::Epoll(Box::new(Epoll::new(&kernel, waker.event())?)));
+        let readiness = |poller| Backend::Readiness(Box::new(Readiness::new(poller)));
+        let epoll = || Ok(readiness(Poller::Epoll(Epoll::new(&kernel, waker.event())?)));
         let uring = || Ok(Backend::Uring(Box::new(Uring::new(&kernel, waker.event(), config)?)));
         let backend = match config.backend {
             Some(BackendKind::Epoll) => epoll()?,
@@ -110,9 +113,9 @@ impl<K: Kernel> Driver<K> {
 
     /// Which backend this is.
     pub fn backend(&self) -> BackendKind {
-        match self.backend {
+        match &self.backend {
             Backend::Uring(_) => BackendKind::Uring,
-            Backend::Epoll(_) => BackendKind::Epoll,
+            Backend::Readiness(readiness) => readiness.kind(),
         }
     }
 
@@ -120,7 +123,7 @@ impl<K: Kernel> Driver<K> {
     pub fn descriptor(&self) -> Fd {
         match &self.backend {
             Backend::Uring(uring) => uring.descriptor(),
-            Backend::Epoll(epoll) => epoll.descriptor(),
+            Backend::Readiness(readiness) => readiness.descriptor(),
         }
     }
 
@@ -146,7 +149,7 @@ impl<K: Kernel> Driver<K> {
                 Ok(()) if !self.ledger.fds.at(request.fd).owned => self.submit_adopted(request, waiter),
                 Ok(()) => match &mut self.backend {
                     Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
-                    Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
+                    Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
                 },
             },
         };
@@ -212,7 +215,7 @@ impl<K: Kernel> Driver<K> {
         }
         match &mut self.backend {
             Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
-            Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
+            Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
         }
     }
 
@@ -247,7 +250,7 @@ impl<K: Kernel> Driver<K> {
     fn try_known(&mut self, request: &Request) -> Option<i32> {
         match &mut self.backend {
             Backend::Uring(uring) => uring.try_now(&mut self.ledger, request),
-            Backend::Epoll(epoll) => epoll.try_now(&mut self.ledger, request),
+            Backend::Readiness(readiness) => readiness.try_now(&mut self.ledger, request),
         }
     }
 
@@ -256,7 +259,7 @@ impl<K: Kernel> Driver<K> {
     pub fn peek(&mut self, fd: Fd) -> &[u8] {
         match &mut self.backend {
             Backend::Uring(uring) => self.ledger.fds.known(fd).map_or(&[], |record| uring.peek(record)),
-            Backend::Epoll(_) => &[],
+            Backend::Readiness(_) => &[],
         }
     }
 
@@ -289,9 +292,9 @@ impl<K: Kernel> Driver<K> {
         record.nonblocking = nonblocking;
         match &mut self.backend {
             // What is there already is reported as the first edge.
-            Backend::Epoll(epoll) => {
+            Backend::Readiness(readiness) => {
                 record.ready = ready::WRITE;
-                let registered = epoll.register(&mut self.ledger, fd);
+                let registered = readiness.register(&mut self.ledger, fd);
                 registered.inspect_err(|_| self.ledger.fds.vacate(fd))
             }
             Backend::Uring(_) => Ok(()),
@@ -328,8 +331,8 @@ impl<K: Kernel> Driver<K> {
         }
         let (_, fresh) = self.ledger.adopt(fd)?;
         match &mut self.backend {
-            Backend::Epoll(epoll) if fresh => {
-                let registered = epoll.register(&mut self.ledger, fd);
+            Backend::Readiness(readiness) if fresh => {
+                let registered = readiness.register(&mut self.ledger, fd);
                 registered.inspect_err(|_| self.ledger.fds.vacate(fd))
             }
             _ => Ok(()),
@@ -363,11 +366,11 @@ impl<K: Kernel> Driver<K> {
                 self.ledger.evict(fd, reason, |ledger, index| uring.abort(ledger, index));
                 uring.release(&mut self.ledger, fd);
             }
-            Backend::Epoll(epoll) => {
-                self.ledger.evict(fd, reason, |_, _| unreachable!("epoll lends nothing to the kernel"));
+            Backend::Readiness(readiness) => {
+                self.ledger.evict(fd, reason, |_, _| unreachable!("it lends nothing to the kernel"));
                 if !self.ledger.fds.at(fd).owned {
                     // Whoever opened it may have a duplicate, which would keep the registration alive past the close.
-                    epoll.forget(&self.ledger.kernel, fd);
+                    readiness.forget(&self.ledger.kernel, fd);
                 }
             }
         }
@@ -395,7 +398,7 @@ impl<K: Kernel> Driver<K> {
                 record.reason = reason;
                 match &mut self.backend {
                     Backend::Uring(uring) => uring.abort(&mut self.ledger, index),
-                    Backend::Epoll(_) => unreachable!("epoll lends nothing to the kernel"),
+                    Backend::Readiness(_) => unreachable!("it lends nothing to the kernel"),
                 }
             }
             State::Done | State::Free => {}
@@ -417,7 +420,7 @@ impl<K: Kernel> Driver<K> {
             || !self.early.is_empty()
             || match &self.backend {
                 Backend::Uring(uring) => uring.has_news(),
-                Backend::Epoll(epoll) => epoll.has_news(),
+                Backend::Readiness(readiness) => readiness.has_news(),
             }
     }
 
@@ -452,7 +455,7 @@ impl<K: Kernel> Driver<K> {
     fn look(&mut self, timeout: Option<u64>) {
         let result = match &mut self.backend {
             Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
-            Backend::Epoll(epoll) => epoll.wait(&mut self.ledger, timeout),
+            Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
         };
         // A signal, a time-out and a kernel short of something are ordinary: the next turn looks again.
         const ORDINARY: [i32; 5] = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
@@ -494,7 +497,7 @@ impl<K: Kernel> Driver<K> {
             }
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
-                Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
+                Backend::Readiness(readiness) => readiness.harvest(&mut self.ledger),
             };
             match harvest {
                 Harvest::Idle if self.due => self.pass_deadlines(),
@@ -563,7 +566,7 @@ impl<K: Kernel> Driver<K> {
         loop {
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
-                Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
+                Backend::Readiness(readiness) => readiness.harvest(&mut self.ledger),
             };
             match harvest {
                 Harvest::Idle => break,
@@ -641,7 +644,7 @@ impl<K: Kernel> Drop for Driver<K> {
         }
         match &mut self.backend {
             Backend::Uring(uring) => uring.shut(&self.ledger.kernel),
-            Backend::Epoll(epoll) => epoll.shut(&self.ledger.kernel),
+            Backend::Readiness(readiness) => readiness.shut(&self.ledger.kernel),
         }
     }
 }
