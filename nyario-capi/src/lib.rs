@@ -4,9 +4,13 @@ mod server;
 
 mod connection;
 
+mod names;
+
 mod fiber;
 
 mod time;
+
+mod thread;
 
 mod error;
 

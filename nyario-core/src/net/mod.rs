@@ -1,8 +1,10 @@
 //! Sockets by address: listening, dialling, and whole reads and writes.
 
 mod address;
+mod names;
 
 pub use address::Address;
+pub use names::{Found, Hints, getaddrinfo, getnameinfo};
 
 use crate::driver::Op;
 use crate::fiber::Loop;
