@@ -41,11 +41,114 @@ struct sockaddr;
 #define NYARIO_EXTERN extern
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif /* __cplusplus */
+
+/* ---- Servers and the loop -------------------------------------------------------------------- */
+
 /**
  * nyario_register: start the handler as soon as a connection is accepted, for protocols in which the server speaks
  * first. Without it a handler starts when the first byte arrives, and until then a connection costs no fiber.
  */
 #define NYARIO_EAGER 1
+
+/**
+ * Serves one connection, on a fiber of its own. When it returns, the connection is closed, unless it was closed
+ * before.
+ */
+typedef void (*nyario_handler)(int fd, void *arg);
+
+/**
+ * Opens a listening socket.
+ *
+ * `address` is `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, or `*` for every address of the
+ * machine; port 0 lets the kernel choose), or the path of a unix socket, which has a `/` or no `:` in it. A path
+ * that a dead server left behind is taken over. The socket is close-on-exec; nyario_register or nyario_close takes
+ * it back. Does not suspend.
+ *
+ * Returns the descriptor, or -EINVAL for NULL or text that is no address, -ENAMETOOLONG, -EADDRINUSE,
+ * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_listen(const char *address);
+
+/**
+ * Registers a listening socket with the calling thread's loop: from now on `handler(fd, arg)` serves each of its
+ * connections, on a fiber of its own. `flags` is 0 or NYARIO_EAGER. The socket becomes the loop's: it is made
+ * non-blocking, and closed when the loop ends. `arg` must stay valid until then. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a NULL handler, unknown flags, or a socket that does not listen or is registered
+ * already, -ENOTSOCK, -EBADF. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_register(int server, nyario_handler handler, void *arg, unsigned int flags);
+
+/**
+ * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
+ * the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
+ * connections. It may be called again. Blocks the thread.
+ *
+ * Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
+ * when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_loop(void);
+
+/**
+ * Ends the calling thread's loop soon; see nyario_loop. May be called from a signal handler, on the loop's thread.
+ * Does not suspend.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stop(void);
+
+/* ---- Connections ----------------------------------------------------------------------------- */
+
+/**
+ * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
+ * close-on-exec and non-blocking; nyario_close ends it, and once nyario_read has been called on it, only nyario
+ * must read it. Suspends the fiber.
+ *
+ * Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
+ * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_connect(const char *address);
+
+/**
+ * Reads up to `len` bytes into `buf` from a socket, pipe, terminal or file: at least one unless the end is reached
+ * or `len` is 0. The buffer is borrowed until the call returns. Suspends the fiber until there is something.
+ *
+ * Returns the number of bytes, 0 at the end, or -EBADF (also when the descriptor is closed meanwhile), -EINVAL,
+ * -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline, or another error of read(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_read(int fd, void *buf, size_t len);
+
+/**
+ * Writes all of `len` bytes, like a blocking descriptor would. The buffer is borrowed until the call returns. Raises
+ * no SIGPIPE on sockets. Suspends the fiber when the descriptor cannot take everything at once.
+ *
+ * Returns `len`; fewer when it failed or was cancelled after a part was written (the next call tells why); or -EPIPE,
+ * -EBADF (also when the descriptor is closed meanwhile), -EINVAL, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's
+ * deadline, or another error of write(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_write(int fd, const void *buf, size_t len);
+
+/**
+ * Closes a descriptor. Every fiber that waits on it is woken with -EBADF, and the number becomes free when the last
+ * of them has let go; until then the call suspends.
+ *
+ * Returns 0, or -EBADF, -EIO. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_close(int fd);
+
+/**
+ * Writes the address that a socket is bound to into `buf`, in the form that nyario_listen takes and with a NUL
+ * behind it: how to learn the port when the kernel chose it. Does not suspend.
+ *
+ * Returns the length without the NUL, or -EINVAL for NULL, -ENOSPC when `size` bytes do not hold it, -EBADF,
+ * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
+
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /**
  * Invalid flags for a look-up; like all errors of this kind it is what EAI_BADFLAGS is to getaddrinfo(3).
@@ -98,113 +201,6 @@ struct sockaddr;
 #define NYARIO_EAI_OVERFLOW -3012
 
 /**
- * Serves one connection, on a fiber of its own. When it returns, the connection is closed, unless it was closed
- * before.
- */
-typedef void (*nyario_handler)(int fd, void *arg);
-
-/**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-#ifdef __cplusplus
-extern "C" {
-#endif /* __cplusplus */
-
-/**
- * Opens a listening socket.
- *
- * `address` is `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, or `*` for every address of the
- * machine; port 0 lets the kernel choose), or the path of a unix socket, which has a `/` or no `:` in it. A path
- * that a dead server left behind is taken over. The socket is close-on-exec; nyario_register or nyario_close takes
- * it back. Does not suspend.
- *
- * Returns the descriptor, or -EINVAL for NULL or text that is no address, -ENAMETOOLONG, -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
- */
-NYARIO_EXTERN int nyario_listen(const char *address);
-
-/**
- * Registers a listening socket with the calling thread's loop: from now on `handler(fd, arg)` serves each of its
- * connections, on a fiber of its own. `flags` is 0 or NYARIO_EAGER. The socket becomes the loop's: it is made
- * non-blocking, and closed when the loop ends. `arg` must stay valid until then. Does not suspend.
- *
- * Returns 0, or -EINVAL for a NULL handler, unknown flags, or a socket that does not listen or is registered
- * already, -ENOTSOCK, -EBADF. Since 0.1.
- */
-NYARIO_EXTERN int nyario_register(int server, nyario_handler handler, void *arg, unsigned int flags);
-
-/**
- * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
- * the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
- * connections. It may be called again. Blocks the thread.
- *
- * Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
- * when the loop cannot be made. Since 0.1.
- */
-NYARIO_EXTERN int nyario_loop(void);
-
-/**
- * Ends the calling thread's loop soon; see nyario_loop. May be called from a signal handler, on the loop's thread.
- * Does not suspend.
- *
- * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
- */
-NYARIO_EXTERN int nyario_stop(void);
-
-/**
- * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
- * close-on-exec and non-blocking; nyario_close ends it, and once nyario_read has been called on it, only nyario
- * must read it. Suspends the fiber.
- *
- * Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
- * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
- */
-NYARIO_EXTERN int nyario_connect(const char *address);
-
-/**
- * Reads up to `len` bytes into `buf` from a socket, pipe, terminal or file: at least one unless the end is reached
- * or `len` is 0. The buffer is borrowed until the call returns. Suspends the fiber until there is something.
- *
- * Returns the number of bytes, 0 at the end, or -EBADF (also when the descriptor is closed meanwhile), -EINVAL,
- * -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline, or another error of read(2). Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_read(int fd, void *buf, size_t len);
-
-/**
- * Writes all of `len` bytes, like a blocking descriptor would. The buffer is borrowed until the call returns. Raises
- * no SIGPIPE on sockets. Suspends the fiber when the descriptor cannot take everything at once.
- *
- * Returns `len`; fewer when it failed or was cancelled after a part was written (the next call tells why); or -EPIPE,
- * -EBADF (also when the descriptor is closed meanwhile), -EINVAL, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's
- * deadline, or another error of write(2). Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_write(int fd, const void *buf, size_t len);
-
-/**
- * Closes a descriptor. Every fiber that waits on it is woken with -EBADF, and the number becomes free when the last
- * of them has let go; until then the call suspends.
- *
- * Returns 0, or -EBADF, -EIO. Since 0.1.
- */
-NYARIO_EXTERN int nyario_close(int fd);
-
-/**
- * Writes the address that a socket is bound to into `buf`, in the form that nyario_listen takes and with a NUL
- * behind it: how to learn the port when the kernel chose it. Does not suspend.
- *
- * Returns the length without the NUL, or -EINVAL for NULL, -ENOSPC when `size` bytes do not hold it, -EBADF,
- * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
- */
-NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
-
-/**
  * Looks up a host, a service or both, as getaddrinfo(3) does: `node` and `service` are names or numbers, of which one may
  * be NULL; `hints` may be NULL, which asks for anything. The list that is stored in `*found` is the caller's, who frees it
  * with freeaddrinfo(3). Suspends the fiber while a thread of nyario_blocking's pool asks the resolver; what is numeric is
@@ -225,15 +221,84 @@ NYARIO_EXTERN int nyario_getaddrinfo(const char *node, const char *service, cons
  */
 NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned int len, char *host, size_t host_size, char *service, size_t service_size, int flags);
 
+/* ---- Fibers ---------------------------------------------------------------------------------- */
+
+/**
+ * nyario_spawn_options: nobody will join the fiber; what it returns is dropped.
+ */
+#define NYARIO_DETACHED 1
+
+/**
+ * Names a fiber of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_fiber;
+
+/**
+ * What a fiber runs; what it returns is handed to nyario_join.
+ */
+typedef void *(*nyario_entry)(void *arg);
+
+/**
+ * How nyario_spawn_with spawns a fiber. What is zero is left at its default.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_spawn_options)`.
+   */
+  size_t size;
+  /**
+   * What the fiber is called, or NULL; see nyario_set_name. It is copied.
+   */
+  const char *name;
+  /**
+   * How many bytes of stack it has, from 16 KiB to 64 MiB; rounded up to a power of two.
+   */
+  size_t stack_size;
+  /**
+   * NYARIO_DETACHED or 0.
+   */
+  uint64_t flags;
+} nyario_spawn_options;
+
 /**
  * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
  * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
  * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
  * suspend.
  *
- * Returns the fiber's name, or -EINVAL for a NULL entry, -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
+ * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+ * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
  */
 NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
+
+/**
+ * Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
+ * suspend.
+ *
+ * Returns the fiber's name, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
+ * options of a later version that this one does not know and that are not zero; and an error of nyario_set_name.
+ * Since 0.1.
+ */
+NYARIO_EXTERN nyario_fiber nyario_spawn_with(const nyario_spawn_options *options, nyario_entry entry, void *arg);
+
+/**
+ * Calls a fiber of this loop by a name in what people read: nyario_dump, and the line about an overflow of its stack.
+ * `name` is UTF-8 of up to 63 bytes without control characters, and is copied; NULL or an empty text takes the name
+ * away. Several fibers may have the same. Does not suspend.
+ *
+ * Returns 0, or -ESRCH for a fiber that is unknown or has ended, -ENAMETOOLONG, -EINVAL for a text that is not as said.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_set_name(nyario_fiber fiber, const char *name);
+
+/**
+ * Writes what a fiber of this loop is called into `buf`, with a NUL behind it; an empty text if it is called nothing.
+ * Does not suspend.
+ *
+ * Returns the length without the NUL, or -ESRCH for a fiber that is unknown or has ended, -EINVAL for a NULL `buf`,
+ * -ENOSPC when `size` bytes do not hold it; 64 always do. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_name(nyario_fiber fiber, char *buf, size_t size);
 
 /**
  * Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The name
@@ -284,6 +349,8 @@ NYARIO_EXTERN int nyario_yield(void);
  */
 NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 
+/* ---- Time ------------------------------------------------------------------------------------ */
+
 /**
  * The monotonic clock. Does not suspend.
  *
@@ -297,6 +364,8 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 /**
  * Runs `entry(arg)`, which may block, on a thread of a pool and stores what it returned in `*result`, unless `result`
@@ -316,26 +385,36 @@ NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
  */
 NYARIO_EXTERN int nyario_blocking(nyario_entry entry, void *arg, void **result);
 
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
 /**
- * The name of an error, such as "ECONNRESET"; its sign does not matter. The text is constant and never NULL. Does not
- * suspend. Since 0.1.
+ * The name of an error, such as "ECONNRESET"; its sign does not matter. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_err_name(int error);
 
 /**
- * What an error says, in words; its sign does not matter. The text is constant and never NULL. Does not suspend.
- * Since 0.1.
+ * What an error says, in words; its sign does not matter. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_strerror(int error);
 
+/* ---- Versions -------------------------------------------------------------------------------- */
+
 /**
- * The version of the library that runs, as `major << 16 | minor << 8 | patch`: to be compared with
- * NYARIO_VERSION_HEX, the version that was compiled against. Does not suspend. Since 0.1.
+ * The version of the library that runs. Does not suspend.
+ *
+ * Returns `major << 16 | minor << 8 | patch`, to be compared with NYARIO_VERSION_HEX, the version that was compiled
+ * against. Since 0.1.
  */
 NYARIO_EXTERN unsigned int nyario_version(void);
 
 /**
- * The version of the library that runs, as text. It is constant. Does not suspend. Since 0.1.
+ * The version of the library that runs, as text. Does not suspend.
+ *
+ * Returns the text, which is constant and never NULL. Since 0.1.
  */
 NYARIO_EXTERN const char *nyario_version_string(void);
 
