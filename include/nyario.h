@@ -26,6 +26,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct addrinfo;
+struct sockaddr;
+
 #define NYARIO_VERSION_MAJOR 0
 #define NYARIO_VERSION_MINOR 1
 #define NYARIO_VERSION_PATCH 0
@@ -147,6 +150,79 @@ NYARIO_EXTERN int nyario_close(int fd);
  * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
  */
 NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/**
+ * Invalid flags for a look-up; like all errors of this kind it is what EAI_BADFLAGS is to getaddrinfo(3).
+ */
+#define NYARIO_EAI_BADFLAGS -3001
+
+/**
+ * No such host or service.
+ */
+#define NYARIO_EAI_NONAME -3002
+
+/**
+ * No answer from the name servers for now.
+ */
+#define NYARIO_EAI_AGAIN -3003
+
+/**
+ * The name servers failed.
+ */
+#define NYARIO_EAI_FAIL -3004
+
+/**
+ * The host has no address.
+ */
+#define NYARIO_EAI_NODATA -3005
+
+/**
+ * No addresses of that family.
+ */
+#define NYARIO_EAI_FAMILY -3006
+
+/**
+ * No such type of socket.
+ */
+#define NYARIO_EAI_SOCKTYPE -3007
+
+/**
+ * No such service for that type of socket.
+ */
+#define NYARIO_EAI_SERVICE -3008
+
+/**
+ * The host has no address of that family.
+ */
+#define NYARIO_EAI_ADDRFAMILY -3009
+
+/**
+ * The name does not fit.
+ */
+#define NYARIO_EAI_OVERFLOW -3012
+
+/**
+ * Looks up a host, a service or both, as getaddrinfo(3) does: `node` and `service` are names or numbers, of which one may
+ * be NULL; `hints` may be NULL, which asks for anything. The list that is stored in `*found` is the caller's, who frees it
+ * with freeaddrinfo(3). Suspends the fiber while a thread of nyario_blocking's pool asks the resolver; what is numeric is
+ * answered at once. A fiber that is cancelled or meets its deadline goes on at once.
+ *
+ * Returns 0, or an error, with `*found` untouched: NYARIO_EAI_NONAME and the other NYARIO_EAI_* above, -EINVAL when
+ * `found` or both names are NULL, -ECANCELED, -ETIMEDOUT, -EAGAIN, -ENOMEM, or the system's error. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found);
+
+/**
+ * Looks up the names of an address, as getnameinfo(3) does with the same flags (NI_*): writes the host's into `host` and
+ * the service's into `service`, each with a NUL behind it. One of them may be NULL or have no room, and is not looked up
+ * then. Suspends the fiber like nyario_getaddrinfo, unless numbers are all that is asked for.
+ *
+ * Returns 0, or -EINVAL when `address` or both buffers are NULL, NYARIO_EAI_FAMILY for an address of no family that has
+ * names, NYARIO_EAI_OVERFLOW when a buffer is too small, and the rest as nyario_getaddrinfo. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned int len, char *host, size_t host_size, char *service, size_t service_size, int flags);
 
 /* ---- Fibers ---------------------------------------------------------------------------------- */
 
@@ -396,6 +472,26 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+/**
+ * Runs `entry(arg)`, which may block, on a thread of a pool and stores what it returned in `*result`, unless `result`
+ * is NULL. Suspends the fiber; off a fiber it simply calls `entry`.
+ *
+ * The pool belongs to the process. It has no thread before its first call, at most 64 then, which take no signals, and
+ * gives up those that have had nothing to do for a while; calls that find all of them busy wait in the order in which
+ * they came. Which thread it is, is not promised. `entry` is off a fiber there: nyario's functions block its thread, and
+ * what it has opened there belongs to that thread's loop.
+ *
+ * A cancel or a deadline that comes before `entry` has begun takes the call back: `entry` never runs. Once it has begun
+ * it cannot be stopped, and it may use `arg` to the last: the fiber then stays where it is until `entry` returns, its
+ * result is delivered, and a cancel is for the fiber's next suspension. A loop that ends waits for it, too.
+ *
+ * Returns 0, or -EINVAL for a NULL entry; -ECANCELED and -ETIMEDOUT, both of which say that `entry` did not run; -EAGAIN
+ * or -ENOMEM when there is no thread and none can be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_blocking(nyario_entry entry, void *arg, void **result);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

@@ -8,9 +8,13 @@ mod socket;
 
 mod vector;
 
+mod names;
+
 mod fiber;
 
 mod time;
+
+mod thread;
 
 mod error;
 

@@ -590,6 +590,36 @@ impl<K: Kernel> Loop<K> {
         check(if result == 0 { -libc::ETIMEDOUT } else { result })
     }
 
+    /// Like [`park`](Self::park), for what has to be waited out: neither a cancel nor the deadline nor the end of the loop
+    /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
+    pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
+        let fiber = self.current.get();
+        // SAFETY: a park lends no memory.
+        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
+        let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
+        announce(id);
+        // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
+        unsafe { Fiber::suspend(fiber) };
+    }
+
+    /// Why the running fiber must not begin to wait, if there is a reason; off a fiber there is none.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`, which is used up, and `ETIMEDOUT`.
+    pub(crate) fn refusal(&self) -> Result<(), Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the fiber runs.
+        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        if cancelled || self.ending.get() {
+            return Err(Errno(libc::ECANCELED));
+        }
+        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
     /// must be above 0. The fiber runs in its turn, not now.
     pub fn unpark(&self, park: OpId, result: i32) {

@@ -2,10 +2,12 @@
 
 mod address;
 mod message;
+mod names;
 mod vector;
 
 pub use address::Address;
 pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
+pub use names::{Found, Hints, getaddrinfo, getnameinfo};
 pub use vector::{readv, writev};
 
 use crate::driver::{Carries, Op};
