@@ -41,9 +41,9 @@ struct sockaddr;
 #define NYARIO_EXTERN extern
 #endif
 
-struct sockaddr;
 struct msghdr;
 struct iovec;
+
 #ifdef __cplusplus
 extern "C" {
 #endif /* __cplusplus */
@@ -150,6 +150,115 @@ NYARIO_EXTERN int nyario_close(int fd);
  * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
  */
 NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
+
+/* ---- Sockets --------------------------------------------------------------------------------- */
+
+/**
+ * Accepts a connection from a listening socket that is not registered. Its peer's address goes to `addr`, which has
+ * room for `*len` bytes (a socklen_t), and its length to `*len`; both may be NULL. The descriptor is close-on-exec;
+ * nyario_close ends it, and once nyario_read has been called on it, only nyario must read it. Suspends the fiber.
+ *
+ * Returns the descriptor, or -EBADF (also when the descriptor is closed meanwhile), -ENOTSOCK, -EINVAL for a socket that
+ * does not listen, -ECONNABORTED, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, -ETIMEDOUT. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_accept(int server, struct sockaddr *addr, uint32_t *len);
+
+/**
+ * Connects a socket to an address in the kernel's form; nyario_dial does it by text. The address is borrowed until the
+ * call returns. Suspends the fiber until the peer has accepted or refused.
+ *
+ * Returns 0, or -EINVAL, -EBADF (also when the descriptor is closed meanwhile), -ENOTSOCK, -ECONNREFUSED, -EISCONN,
+ * -EALREADY, -ENOENT, -ENETUNREACH, -EHOSTUNREACH, -EAFNOSUPPORT, -ETIMEDOUT, -ECANCELED. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_connect(int fd, const struct sockaddr *addr, uint32_t len);
+
+/**
+ * Receives once from a socket: a part of a stream, or one message, of which what does not fit is lost. `flags` are
+ * those of recv(2). With MSG_DONTWAIT it does not suspend; with MSG_WAITALL, on a stream, it goes on until the buffer
+ * is full, the end or an error (MSG_PEEK beside it waits for the first byte only). The buffer is borrowed until the call
+ * returns. Suspends the fiber until there is something.
+ *
+ * Returns the number of bytes, 0 at the end of a stream, or -EAGAIN under MSG_DONTWAIT, -ENOTSOCK, -EBADF (also when
+ * the descriptor is closed meanwhile), -EINVAL, -ENOTCONN, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's
+ * deadline, or another error of recv(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_recv(int fd, void *buf, size_t len, int flags);
+
+/**
+ * Sends all of `len` bytes on a socket, like a blocking one would: on a stream, or as one message. `flags` are those of
+ * send(2); with MSG_DONTWAIT it does not suspend and sends what finds room. The buffer is borrowed until the call
+ * returns. Raises no SIGPIPE. Suspends the fiber when the socket cannot take everything at once.
+ *
+ * Returns `len`; fewer when it failed or was cancelled after a part was sent (the next call tells why), or under
+ * MSG_DONTWAIT; or -EAGAIN under MSG_DONTWAIT, -ENOTSOCK, -EPIPE, -EMSGSIZE, -EBADF (also when the descriptor is closed
+ * meanwhile), -EINVAL, -ENOTCONN, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline, or another error of
+ * send(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_send(int fd, const void *buf, size_t len, int flags);
+
+/**
+ * Like nyario_recv, and tells who sent it: the sender's address goes to `addr`, which has room for `*addr_len` bytes (a
+ * socklen_t), and its length to `*addr_len` (0 on a connected stream). `addr` may be NULL. Suspends the fiber.
+ *
+ * Returns what nyario_recv does, and -EINVAL for an `addr` without its length. Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, uint32_t *addr_len);
+
+/**
+ * Like nyario_send, to an address in the kernel's form, which is borrowed until the call returns; NULL for the peer
+ * that the socket is connected to. Suspends the fiber when there is no room, also for as long as the inbox of a unix
+ * datagram socket is full.
+ *
+ * Returns what nyario_send does, and -EDESTADDRREQ, -ENETUNREACH, -EHOSTUNREACH, -ENOENT, -ECONNREFUSED, -EACCES,
+ * -EISCONN. Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, uint32_t addr_len);
+
+/**
+ * Like nyario_recv, into several buffers, with the sender's address and control data, as recvmsg(2) fills them in.
+ * Descriptors that come with a message are close-on-exec. The message and what it leads to are borrowed until the
+ * call returns. Suspends the fiber until there is something.
+ *
+ * Returns what nyario_recv does, and -EINVAL for NULL, -EMSGSIZE for more than 1024 buffers. Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_recvmsg(int fd, struct msghdr *msg, int flags);
+
+/**
+ * Like nyario_send, from several buffers, to the address and with the control data that the message names; the control
+ * data goes with the first byte. The message and what it leads to are borrowed until the call returns. Suspends the
+ * fiber like nyario_sendto.
+ *
+ * Returns what nyario_sendto does, and -EINVAL for NULL, -EMSGSIZE for more than 1024 buffers. Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+/**
+ * Ends one direction of a connection, or both: `how` is SHUT_RD, SHUT_WR or SHUT_RDWR. Fibers that wait on it see what
+ * comes of that: the end, or -EPIPE. Does not suspend.
+ *
+ * Returns 0, or -EBADF, -ENOTSOCK, -ENOTCONN, -EINVAL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_shutdown(int fd, int how);
+
+/* ---- Several buffers at once ----------------------------------------------------------------- */
+
+/**
+ * Like nyario_read, into several buffers, each of which is filled before the next; at most 1024. They are borrowed
+ * until the call returns. Suspends the fiber until there is something.
+ *
+ * Returns the number of bytes, 0 at the end, or -EINVAL for NULL or another number of buffers, and what nyario_read
+ * does. Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_readv(int fd, const struct iovec *iov, int count);
+
+/**
+ * Like nyario_write, from several buffers, at most 1024: writes all of them. They are borrowed until the call returns.
+ * Suspends the fiber when the descriptor cannot take everything at once.
+ *
+ * Returns the number of bytes in all of them; fewer when it failed or was cancelled after a part was written (the next
+ * call tells why); or -EINVAL for NULL or another number of buffers, and what nyario_write does. Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
@@ -262,111 +371,6 @@ typedef struct {
    */
   uint64_t flags;
 } nyario_spawn_options;
-
-/**
- * Accepts a connection from a listening socket that is not registered. Its peer's address goes to `addr`, which has
- * room for `*len` bytes (a socklen_t), and its length to `*len`; both may be NULL. The descriptor is close-on-exec;
- * nyario_close ends it, and once nyario_read has been called on it, only nyario must read it. Suspends the fiber.
- *
- * Returns the descriptor, or -EBADF (also when the descriptor is closed meanwhile), -ENOTSOCK, -EINVAL for a socket that
- * does not listen, -ECONNABORTED, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, -ETIMEDOUT. Since 0.1.
- */
-NYARIO_EXTERN int nyario_accept(int server, struct sockaddr *addr, uint32_t *len);
-
-/**
- * Connects a socket to an address in the kernel's form; nyario_dial does it by text. The address is borrowed until the
- * call returns. Suspends the fiber until the peer has accepted or refused.
- *
- * Returns 0, or -EINVAL, -EBADF (also when the descriptor is closed meanwhile), -ENOTSOCK, -ECONNREFUSED, -EISCONN,
- * -EALREADY, -ENOENT, -ENETUNREACH, -EHOSTUNREACH, -EAFNOSUPPORT, -ETIMEDOUT, -ECANCELED. Since 0.1.
- */
-NYARIO_EXTERN int nyario_connect(int fd, const struct sockaddr *addr, uint32_t len);
-
-/**
- * Receives once from a socket: a part of a stream, or one message, of which what does not fit is lost. `flags` are
- * those of recv(2). With MSG_DONTWAIT it does not suspend; with MSG_WAITALL, on a stream, it goes on until the buffer
- * is full, the end or an error (MSG_PEEK beside it waits for the first byte only). The buffer is borrowed until the call
- * returns. Suspends the fiber until there is something.
- *
- * Returns the number of bytes, 0 at the end of a stream, or -EAGAIN under MSG_DONTWAIT, -ENOTSOCK, -EBADF (also when
- * the descriptor is closed meanwhile), -EINVAL, -ENOTCONN, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's
- * deadline, or another error of recv(2). Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_recv(int fd, void *buf, size_t len, int flags);
-
-/**
- * Sends all of `len` bytes on a socket, like a blocking one would: on a stream, or as one message. `flags` are those of
- * send(2); with MSG_DONTWAIT it does not suspend and sends what finds room. The buffer is borrowed until the call
- * returns. Raises no SIGPIPE. Suspends the fiber when the socket cannot take everything at once.
- *
- * Returns `len`; fewer when it failed or was cancelled after a part was sent (the next call tells why), or under
- * MSG_DONTWAIT; or -EAGAIN under MSG_DONTWAIT, -ENOTSOCK, -EPIPE, -EMSGSIZE, -EBADF (also when the descriptor is closed
- * meanwhile), -EINVAL, -ENOTCONN, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline, or another error of
- * send(2). Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_send(int fd, const void *buf, size_t len, int flags);
-
-/**
- * Like nyario_recv, and tells who sent it: the sender's address goes to `addr`, which has room for `*addr_len` bytes (a
- * socklen_t), and its length to `*addr_len` (0 on a connected stream). `addr` may be NULL. Suspends the fiber.
- *
- * Returns what nyario_recv does, and -EINVAL for an `addr` without its length. Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr, uint32_t *addr_len);
-
-/**
- * Like nyario_send, to an address in the kernel's form, which is borrowed until the call returns; NULL for the peer
- * that the socket is connected to. Suspends the fiber when there is no room, also for as long as the inbox of a unix
- * datagram socket is full.
- *
- * Returns what nyario_send does, and -EDESTADDRREQ, -ENETUNREACH, -EHOSTUNREACH, -ENOENT, -ECONNREFUSED, -EACCES,
- * -EISCONN. Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, uint32_t addr_len);
-
-/**
- * Like nyario_recv, into several buffers, with the sender's address and control data, as recvmsg(2) fills them in.
- * Descriptors that come with a message are close-on-exec. The message and what it leads to are borrowed until the
- * call returns. Suspends the fiber until there is something.
- *
- * Returns what nyario_recv does, and -EINVAL for NULL, -EMSGSIZE for more than 1024 buffers. Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_recvmsg(int fd, struct msghdr *msg, int flags);
-
-/**
- * Like nyario_send, from several buffers, to the address and with the control data that the message names; the control
- * data goes with the first byte. The message and what it leads to are borrowed until the call returns. Suspends the
- * fiber like nyario_sendto.
- *
- * Returns what nyario_sendto does, and -EINVAL for NULL, -EMSGSIZE for more than 1024 buffers. Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_sendmsg(int fd, const struct msghdr *msg, int flags);
-
-/**
- * Ends one direction of a connection, or both: `how` is SHUT_RD, SHUT_WR or SHUT_RDWR. Fibers that wait on it see what
- * comes of that: the end, or -EPIPE. Does not suspend.
- *
- * Returns 0, or -EBADF, -ENOTSOCK, -ENOTCONN, -EINVAL. Since 0.1.
- */
-NYARIO_EXTERN int nyario_shutdown(int fd, int how);
-
-/**
- * Like nyario_read, into several buffers, each of which is filled before the next; at most 1024. They are borrowed
- * until the call returns. Suspends the fiber until there is something.
- *
- * Returns the number of bytes, 0 at the end, or -EINVAL for NULL or another number of buffers, and what nyario_read
- * does. Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_readv(int fd, const struct iovec *iov, int count);
-
-/**
- * Like nyario_write, from several buffers, at most 1024: writes all of them. They are borrowed until the call returns.
- * Suspends the fiber when the descriptor cannot take everything at once.
- *
- * Returns the number of bytes in all of them; fewer when it failed or was cancelled after a part was written (the next
- * call tells why); or -EINVAL for NULL or another number of buffers, and what nyario_write does. Since 0.1.
- */
-NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
 
 /**
  * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
