@@ -540,7 +540,7 @@ fn accepted_with_an_address(looped: Looped) {
         close(looped, &[fd, client]);
         let accepting = go(looped, move || {
             // SAFETY: no address is asked for.
-            word(unsafe { net::accept(looped, listener, None) }.map_or_else(|error| error.result(), |fd| fd))
+            word(unsafe { net::accept(looped, listener, None) }.unwrap_or_else(|error| error.result()))
         });
         settle(looped);
         assert_eq!(perform(looped, Op::Close { fd: listener }), 0);

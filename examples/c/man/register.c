@@ -1,4 +1,4 @@
-/* nyario_listen, nyario_register, nyario_connect, nyario_address, nyario_stop: a server and its client in one
+/* nyario_listen, nyario_register, nyario_dial, nyario_address, nyario_stop: a server and its client in one
  * thread, on a port that the kernel chooses. */
 #include <nyario.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@ static void greet(int fd, void *arg) {
 static void *client(void *address) {
     char text[16];
     ssize_t n;
-    int fd = nyario_connect(address);
+    int fd = nyario_dial(address);
     if (fd >= 0) {
         while ((n = nyario_read(fd, text, sizeof text)) > 0)
             fwrite(text, 1, (size_t)n, stdout);

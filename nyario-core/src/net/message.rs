@@ -240,11 +240,12 @@ pub unsafe fn sendmsg<K: Kernel>(
 unsafe fn buffers<'a>(msg: *const libc::msghdr) -> Result<&'a [libc::iovec], Errno> {
     // SAFETY: forwarded from the caller.
     unsafe {
-        match ((*msg).msg_iov, (*msg).msg_iovlen as usize) {
-            (_, 0) => Ok(&[]),
-            (_, count) if count > BUFFERS_MAX => Err(Errno(libc::EMSGSIZE)),
-            (iov, _) if iov.is_null() => Err(Errno(libc::EINVAL)),
-            (iov, count) => Ok(std::slice::from_raw_parts(iov, count)),
+        let count: usize = (*msg).msg_iovlen as _;
+        match (*msg).msg_iov {
+            _ if count == 0 => Ok(&[]),
+            _ if count > BUFFERS_MAX => Err(Errno(libc::EMSGSIZE)),
+            iov if iov.is_null() => Err(Errno(libc::EINVAL)),
+            iov => Ok(std::slice::from_raw_parts(iov, count)),
         }
     }
 }
