@@ -4,11 +4,19 @@ mod server;
 
 mod connection;
 
+mod socket;
+
+mod vector;
+
+mod names;
+
 mod fiber;
 
 mod time;
 
 mod sync;
+
+mod thread;
 
 mod error;
 
