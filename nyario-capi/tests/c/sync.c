@@ -94,7 +94,7 @@ static void *reads(void *arg) {
         GIVES(nyario_rwlock_read(&lock), 0);
         int before = value;
         most_readers = ++readers > most_readers ? readers : most_readers;
-        GIVES(nyario_yield(), 0);
+        GIVES(nyario_sleep(0), 0);
         CHECK(value == before);
         readers--;
         GIVES(nyario_rwlock_unlock(&lock), 0);
