@@ -9,6 +9,8 @@ pub enum BackendKind {
     Uring,
     /// epoll(7), edge-triggered.
     Epoll,
+    /// kqueue(2), edge-triggered.
+    Kqueue,
 }
 
 impl BackendKind {
@@ -17,6 +19,7 @@ impl BackendKind {
         match self {
             BackendKind::Uring => "uring",
             BackendKind::Epoll => "epoll",
+            BackendKind::Kqueue => "kqueue",
         }
     }
 }
@@ -26,7 +29,7 @@ impl BackendKind {
 pub struct Config {
     /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll.
     pub backend: Option<BackendKind>,
-    /// io_uring: submissions that one enter takes.
+    /// io_uring: submissions that one enter takes. kqueue: changes that wait for the turn, up to 512.
     pub submissions: u32,
     /// io_uring: completions that the kernel can hold ready without help.
     pub completions: u32,
@@ -43,7 +46,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring` or `epoll`.
+    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring`, `epoll` or `kqueue`.
     ///
     /// # Errors
     ///
@@ -53,8 +56,9 @@ impl Config {
             Err(_) | Ok("") => None,
             Ok("uring") => Some(BackendKind::Uring),
             Ok("epoll") => Some(BackendKind::Epoll),
+            Ok("kqueue") => Some(BackendKind::Kqueue),
             Ok(other) => {
-                eprintln!("nyario: NYARIO_BACKEND is '{other}'; the backends are 'uring' and 'epoll'");
+                eprintln!("nyario: NYARIO_BACKEND is '{other}'; the backends are 'uring', 'epoll' and 'kqueue'");
                 return Err(Errno(libc::EINVAL));
             }
         };

@@ -4,8 +4,8 @@
 //!             turn begins                 about to block
 //!   RUNNING <------------- NOTIFIED   RUNNING ---------> SLEEPING
 //!      |                      ^                              |
-//!      +----- wake: no call --+------ wake: one eventfd -----+
-//!                             |           write              |
+//!      +----- wake: no call --+------ wake: one system ------+
+//!                             |            call              |
 //!                             +------------------------------+
 //! ```
 //!
@@ -14,7 +14,8 @@
 //! since it last looked, so none is lost. No other thread touches anything of the loop but this.
 
 use super::op::OpId;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::abi::{KEvent, kqueue as abi};
+use crate::sys::{Fd, Kernel};
 #[cfg(all(test, loom))]
 use loom::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use std::sync::Arc;
@@ -85,16 +86,44 @@ impl Drop for Mailbox {
     }
 }
 
+/// What ends the sleep of a loop.
+#[derive(Clone, Copy)]
+pub(super) enum Bell {
+    /// An eventfd that the backend watches.
+    Eventfd(Fd),
+    /// The backend's own kqueue, in which an `EVFILT_USER` is registered under 0.
+    Kqueue(Fd),
+}
+
+impl Bell {
+    pub(super) fn descriptor(self) -> Fd {
+        match self {
+            Bell::Eventfd(fd) | Bell::Kqueue(fd) => fd,
+        }
+    }
+
+    fn ring<K: Kernel>(self, kernel: &K) {
+        match self {
+            Bell::Eventfd(event) => kernel.eventfd_signal(event),
+            Bell::Kqueue(queue) => {
+                let (filter, fflags) = (abi::EVFILT_USER, abi::NOTE_TRIGGER);
+                kernel.kevent(queue, &[KEvent { filter, fflags, ..KEvent::default() }], &mut [], Some(0))
+            }
+        };
+    }
+}
+
 /// The part of a loop that any thread may touch.
 struct Shared<K: Kernel> {
     mailbox: Mailbox,
-    event: Fd,
+    /// Closed with the last of those who may ring it.
+    bell: Bell,
     kernel: K,
 }
 
 impl<K: Kernel> Drop for Shared<K> {
     fn drop(&mut self) {
-        self.kernel.close(self.event);
+        self.kernel.close(self.bell.descriptor());
     }
 }
 
@@ -109,15 +138,15 @@ impl<K: Kernel> Clone for Waker<K> {
 }
 
 impl<K: Kernel> Waker<K> {
-    pub(super) fn new(kernel: K) -> Result<Waker<K>, Errno> {
-        let event = check(kernel.eventfd())?;
-        Ok(Waker(Arc::new(Shared { mailbox: Mailbox::new(), event, kernel })))
+    /// A waker that owns the bell, and closes it.
+    pub(super) fn new(kernel: K, bell: Bell) -> Waker<K> {
+        Waker(Arc::new(Shared { mailbox: Mailbox::new(), bell, kernel }))
     }
 
     /// Makes the loop take a turn soon. Async-signal-safe.
     pub fn wake(&self) {
         if self.0.mailbox.notify() {
-            self.0.kernel.eventfd_signal(self.0.event);
+            self.0.bell.ring(&self.0.kernel);
         }
     }
 
@@ -125,7 +154,7 @@ impl<K: Kernel> Waker<K> {
     /// call each time.
     pub fn wake_always(&self) {
         self.0.mailbox.notify();
-        self.0.kernel.eventfd_signal(self.0.event);
+        self.0.bell.ring(&self.0.kernel);
     }
 
     /// Ends the [`Park`](super::Op::Park) that `op` names, with that result, on the loop's thread; nothing happens if
@@ -133,11 +162,6 @@ impl<K: Kernel> Waker<K> {
     pub fn complete(&self, op: OpId, result: i32) {
         self.0.mailbox.post(op, result);
         self.wake();
-    }
-
-    /// The descriptor that becomes readable when a sleeping loop is woken.
-    pub(super) fn event(&self) -> Fd {
-        self.0.event
     }
 
     /// Declares the loop asleep. `false` means that a wake-up came first: do not block.
