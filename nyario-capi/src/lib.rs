@@ -8,6 +8,8 @@ mod socket;
 
 mod vector;
 
+mod poll;
+
 mod names;
 
 mod fiber;

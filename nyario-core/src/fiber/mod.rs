@@ -19,6 +19,7 @@ mod blocking;
 mod cold;
 mod context;
 mod control;
+mod lists;
 mod name;
 mod scheduler;
 mod stack;
