@@ -2,6 +2,8 @@
 
 mod server;
 
+mod embedding;
+
 mod connection;
 
 mod fiber;

@@ -56,6 +56,11 @@ impl Epoll {
         self.next < self.found || !self.accepting.is_empty()
     }
 
+    /// Whether everything that is to happen shows at the descriptor.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.has_news() && self.rested.is_empty()
+    }
+
     pub(super) fn descriptor(&self) -> Fd {
         self.fd
     }

@@ -14,6 +14,7 @@
 mod attempt;
 mod blocking;
 mod config;
+mod embedding;
 mod epoll;
 mod fds;
 mod ledger;
@@ -111,14 +112,6 @@ impl<K: Kernel> Driver<K> {
         match self.backend {
             Backend::Uring(_) => BackendKind::Uring,
             Backend::Epoll(_) => BackendKind::Epoll,
-        }
-    }
-
-    /// The backend's own descriptor: it polls as readable when a turn has something to do.
-    pub fn descriptor(&self) -> Fd {
-        match &self.backend {
-            Backend::Uring(uring) => uring.descriptor(),
-            Backend::Epoll(epoll) => epoll.descriptor(),
         }
     }
 
@@ -410,9 +403,7 @@ impl<K: Kernel> Driver<K> {
             limit = Some(0);
         }
         self.look(limit);
-        for (op, result) in self.waker.awaken() {
-            self.complete(op, result);
-        }
+        self.rouse();
         self.due = true;
     }
 

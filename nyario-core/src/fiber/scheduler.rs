@@ -1,5 +1,7 @@
 //! The loop of native fibers.
 
+mod embedding;
+
 use super::blocking;
 use super::control::Fiber;
 use super::stack::StackPool;
@@ -158,7 +160,7 @@ impl<K: Kernel> Loop<K> {
             return Err(Errno(libc::EDEADLK));
         }
         while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
-            self.step();
+            self.step(None);
         }
         self.end();
         self.with(|inner| inner.runtime.rearm());
@@ -170,9 +172,9 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.has_work())
     }
 
-    /// One turn: those that are ready, those whose operation is over, and a look at the kernel. Each of the first two
-    /// has a bound of its own, so neither starves the other or the kernel.
-    fn step(&self) {
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel, waiting for up to `limit`
+    /// nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the kernel.
+    fn step(&self, limit: Option<u64>) {
         let mut ran = 0;
         while ran < SWITCHES_PER_TURN {
             let round = self.with(|inner| inner.ready.take());
@@ -195,7 +197,8 @@ impl<K: Kernel> Loop<K> {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
             let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle;
-            if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
+            let limit = if busy { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
         });
@@ -271,7 +274,7 @@ impl<K: Kernel> Loop<K> {
         // With nobody left, what was accepted meanwhile is closed too, and closes end when the kernel has let go. A first
         // byte may start a handler even then, and that is waited for like the others.
         while refusals < REFUSALS && (stubborn > 0 || self.with(|inner| inner.runtime.wind_up())) {
-            self.step();
+            self.step(None);
             let left = live();
             refusals = if left == 0 || left < stubborn { 0 } else { refusals + 1 };
             stubborn = left;
