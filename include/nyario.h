@@ -44,6 +44,12 @@ struct sockaddr;
 struct msghdr;
 struct iovec;
 
+#define NYARIO_MUTEX_INIT {{0}}
+#define NYARIO_RWLOCK_INIT {{0}}
+#define NYARIO_COND_INIT {{0}}
+#define NYARIO_GROUP_INIT {{0}}
+#define NYARIO_SEMAPHORE_INIT {{0}}
+
 #ifdef __cplusplus
 extern "C" {
 #endif /* __cplusplus */
@@ -476,6 +482,199 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/* ---- Mutexes --------------------------------------------------------------------------------- */
+
+/**
+ * A lock that one fiber holds at a time: NYARIO_MUTEX_INIT, or all zeroes, is one that nobody holds. Fibers of one loop
+ * share it, and nothing needs to be done when it is no longer used. A call that has to wait waits its turn: the lock is
+ * handed to whoever has waited longest.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_mutex;
+
+/**
+ * Takes the lock. Suspends the fiber until it has its turn.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK when the caller holds it already, or off a fiber when a fiber does, -EPERM
+ * when a fiber of another loop holds it; -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then it is not held.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_lock(nyario_mutex *mutex);
+
+/**
+ * Takes the lock if nobody holds it. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody holds it, the caller included, -EINVAL for NULL, -EPERM when a fiber of another
+ * loop holds it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_try_lock(nyario_mutex *mutex);
+
+/**
+ * Hands the lock to whoever has waited longest, or frees it. Does not suspend.
+ *
+ * Returns 0, or -EPERM when the caller does not hold it, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_unlock(nyario_mutex *mutex);
+
+/* ---- Reader-writer locks --------------------------------------------------------------------- */
+
+/**
+ * A lock that any number of readers hold together, or one writer alone: NYARIO_RWLOCK_INIT, or all zeroes, is one that
+ * nobody holds. Fibers of one loop share it, and nothing needs to be done when it is no longer used. They come in in
+ * the order in which they asked, so a stream of readers does not keep a writer out.
+ */
+typedef struct {
+  uint64_t words[8];
+} nyario_rwlock;
+
+/**
+ * Takes the lock to read. Suspends the fiber while somebody writes, or waits in front. A fiber that reads already must
+ * not: a writer in between would wait for it, and it for the writer.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK when the caller writes, or off a fiber when it would have to wait, -EPERM
+ * when fibers of another loop hold it; -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then it is not held.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_read(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to write. Suspends the fiber while somebody holds it, or waits in front.
+ *
+ * Returns as nyario_rwlock_read. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_write(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to read if nobody writes or waits. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody does, -EINVAL for NULL, -EPERM when fibers of another loop hold it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_try_read(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to write if nobody holds it. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody does, -EINVAL for NULL, -EPERM when fibers of another loop hold it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_try_write(nyario_rwlock *lock);
+
+/**
+ * Gives the lock back, read or written. Who reads is not written down: a fiber that does not, and gives it back all the
+ * same, gives it back for another. Does not suspend.
+ *
+ * Returns 0, or -EPERM when another fiber writes, when nobody holds it, or when fibers of another loop do, -EINVAL for
+ * NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_unlock(nyario_rwlock *lock);
+
+/* ---- Condition variables --------------------------------------------------------------------- */
+
+/**
+ * Where fibers wait for word that something under a mutex has changed: NYARIO_COND_INIT, or all zeroes, is one on which
+ * nobody waits. Fibers of one loop share it, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_cond;
+
+/**
+ * Unlocks the mutex and waits for word, in one step, and locks the mutex again before it returns, even when it was
+ * cancelled or its deadline has passed. The change may be undone by then: look again. Suspends the fiber.
+ *
+ * Returns 0, or -EINVAL for NULL, -EPERM when the caller does not hold the mutex, or fibers of another loop wait,
+ * -EDEADLK off a fiber, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_wait(nyario_cond *cond, nyario_mutex *mutex);
+
+/**
+ * Gives word to the fiber that has waited longest, if any waits. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EPERM when fibers of another loop wait. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_signal(nyario_cond *cond);
+
+/**
+ * Gives word to every fiber that waits. Does not suspend.
+ *
+ * Returns as nyario_cond_signal. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_broadcast(nyario_cond *cond);
+
+/* ---- Wait groups ----------------------------------------------------------------------------- */
+
+/**
+ * Counts what is under way, and lets fibers wait until nothing is: NYARIO_GROUP_INIT, or all zeroes, counts nothing yet.
+ * Fibers of one loop share it, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_group;
+
+/**
+ * So many more are under way. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or a negative number, -EOVERFLOW, -EPERM when fibers of another loop use it.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_add(nyario_group *group, int64_t more);
+
+/**
+ * One is done; with the last, every fiber that waits goes on. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or when nothing is under way, -EPERM when fibers of another loop use it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_done(nyario_group *group);
+
+/**
+ * Waits until nothing is under way. Suspends the fiber.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK off a fiber while something is under way, -EPERM when fibers of another loop
+ * use it, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_wait(nyario_group *group);
+
+/* ---- Semaphores ------------------------------------------------------------------------------ */
+
+/**
+ * A number of permits: NYARIO_SEMAPHORE_INIT, or all zeroes, is one without any. Fibers of any loop share it with
+ * threads that run none, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[8];
+} nyario_semaphore;
+
+/**
+ * Makes a semaphore with so many permits. Nobody may wait on it. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or a negative number. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_init(nyario_semaphore *semaphore, int64_t permits);
+
+/**
+ * Takes a permit. Suspends the fiber until there is one; off a fiber it blocks the thread. Permits go to those that
+ * wait in the order in which they came.
+ *
+ * Returns 0, or -EINVAL for NULL, -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then none is taken.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_wait(nyario_semaphore *semaphore);
+
+/**
+ * Takes a permit if there is one. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when there is none, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_try_wait(nyario_semaphore *semaphore);
+
+/**
+ * Gives a permit to whoever has waited longest, or keeps it for the next that comes. From any thread, fiber or not; not
+ * from a signal handler. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EOVERFLOW when it has 2^63 - 1 already. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 

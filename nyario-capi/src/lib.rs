@@ -14,6 +14,8 @@ mod fiber;
 
 mod time;
 
+mod sync;
+
 mod thread;
 
 mod error;

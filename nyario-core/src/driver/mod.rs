@@ -20,7 +20,7 @@ mod fds;
 mod ledger;
 mod list;
 #[cfg(test)]
-mod numbers;
+pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;

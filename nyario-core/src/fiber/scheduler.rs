@@ -15,6 +15,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
 const SWITCHES_PER_TURN: u32 = 256;
@@ -158,7 +159,11 @@ pub struct Loop<K: Kernel = Linux> {
     /// The loop is ending: whatever would wait is refused.
     ending: Cell<bool>,
     kernel: K,
+    number: u64,
 }
+
+/// How many loops the process has made.
+static LOOPS: AtomicU64 = AtomicU64::new(0);
 
 impl<K: Kernel> Loop<K> {
     /// A loop over that kernel.
@@ -187,6 +192,7 @@ impl<K: Kernel> Loop<K> {
             running: Cell::new(false),
             ending: Cell::new(false),
             kernel,
+            number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
     }
 
@@ -818,6 +824,11 @@ impl<K: Kernel> Loop<K> {
     /// The backend at work.
     pub fn backend(&self) -> BackendKind {
         self.with(|inner| inner.runtime.backend())
+    }
+
+    /// Tells this loop from every other of the process; above 0.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The kernel beneath.
