@@ -1,4 +1,4 @@
-//! A loop within somebody else's.
+//! Embedding in a foreign loop.
 
 use crate::boundary::on_loop;
 use std::ffi::{c_int, c_void};

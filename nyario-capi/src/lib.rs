@@ -6,9 +6,19 @@ mod embedding;
 
 mod connection;
 
+mod socket;
+
+mod vector;
+
+mod names;
+
 mod fiber;
 
 mod time;
+
+mod sync;
+
+mod thread;
 
 mod error;
 

@@ -14,7 +14,7 @@ impl<K: Kernel> Driver<K> {
     pub fn descriptor(&mut self) -> Result<Fd, Errno> {
         match &mut self.backend {
             Backend::Uring(uring) => uring.descriptor(&self.ledger.kernel, self.waker.event_abroad()?),
-            Backend::Epoll(epoll) => Ok(epoll.descriptor()),
+            Backend::Readiness(readiness) => Ok(readiness.descriptor()),
         }
     }
 
@@ -27,7 +27,7 @@ impl<K: Kernel> Driver<K> {
         }
         let settled = match &mut self.backend {
             Backend::Uring(uring) => uring.settle(&self.ledger.kernel),
-            Backend::Epoll(epoll) => epoll.is_settled(),
+            Backend::Readiness(readiness) => readiness.is_settled(),
         };
         settled && self.waker.fall_asleep_abroad()
     }

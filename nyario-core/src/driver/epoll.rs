@@ -1,38 +1,23 @@
-//! The epoll backend: descriptors are registered once, edge-triggered, and the backend makes each call itself when
-//! an edge says that it will succeed.
+//! epoll(7), edge-triggered: how the readiness backend registers, waits and is told on Linux.
 
-use super::attempt::{attempt, connect_now, connect_outcome};
-use super::fds::{Kind, ready};
-use super::ledger::Ledger;
-use super::list::{Index, NONE};
-use super::op::{Code, Completion, Request, Side, State, Submitted};
-use super::{Harvest, READ_EVENTS, WRITE_EVENTS};
+use super::fds::{FdRecord, Kind};
+use super::readiness::News;
 use crate::sys::abi::EpollEvent;
 use crate::sys::{Errno, Fd, Kernel, check};
 
 /// How many events one call fetches.
 const BATCH: usize = 512;
 
-/// How many connections one listener may hand over in one turn, so that accepting cannot starve those that are here.
-const ACCEPT_BURST: u32 = 64;
-
 /// What the waker's event carries instead of a descriptor.
 const WAKE: u64 = u64::MAX;
 
 const INTEREST: u32 = super::READ_EVENTS | super::WRITE_EVENTS | libc::EPOLLET as u32;
-
-const HANGUP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
 pub(super) struct Epoll {
     fd: Fd,
     events: Box<[EpollEvent]>,
     next: usize,
     found: usize,
-    /// Listeners with connections still to be accepted, and how many this turn has taken from the last of them.
-    accepting: Vec<(Fd, Index)>,
-    burst: u32,
-    /// Listeners that used up their burst; they go on in the next turn.
-    rested: Vec<(Fd, Index)>,
 }
 
 impl Epoll {
@@ -44,42 +29,27 @@ impl Epoll {
             return Err(error);
         }
         let events = vec![EpollEvent::default(); BATCH].into_boxed_slice();
-        Ok(Epoll { fd, events, next: 0, found: 0, accepting: Vec::new(), burst: 0, rested: Vec::new() })
+        Ok(Epoll { fd, events, next: 0, found: 0 })
     }
 
     pub(super) fn shut<K: Kernel>(&mut self, kernel: &K) {
         kernel.close(self.fd);
     }
 
-    /// Whether there is something to harvest without asking the kernel.
-    pub(super) fn has_news(&self) -> bool {
-        self.next < self.found || !self.accepting.is_empty()
-    }
-
-    /// Whether everything that is to happen shows at the descriptor.
-    pub(super) fn is_settled(&self) -> bool {
-        !self.has_news() && self.rested.is_empty()
-    }
-
     pub(super) fn descriptor(&self) -> Fd {
         self.fd
     }
 
-    /// Registers a descriptor that has just entered the table.
-    pub(super) fn register<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) -> Result<(), Errno> {
-        let record = ledger.fds.at(fd);
-        if record.kind == Kind::File {
-            return Ok(());
-        }
+    pub(super) fn register<K: Kernel>(&mut self, kernel: &K, fd: Fd, record: &mut FdRecord) -> Result<(), Errno> {
         let event = EpollEvent { events: INTEREST, data: pack(fd, record.generation) };
-        let mut result = ledger.kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_ADD, fd, event);
+        let mut result = kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_ADD, fd, event);
         if result == -libc::EEXIST {
             // The number was closed behind our back while a duplicate kept the registration alive.
-            result = ledger.kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_MOD, fd, event);
+            result = kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_MOD, fd, event);
         }
         if result == -libc::EPERM {
             // It cannot be waited for, so it never blocks: /dev/null and its like.
-            ledger.fds.at(fd).kind = Kind::File;
+            record.kind = Kind::File;
             return Ok(());
         }
         check(result).map(drop)
@@ -89,230 +59,32 @@ impl Epoll {
         kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_DEL, fd, EpollEvent::default());
     }
 
-    #[inline(always)]
-    pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
-        if request.code == Code::Connect {
-            return self.connect(ledger, request, waiter);
-        }
-        if request.code == Code::AcceptMulti {
-            let index = ledger.enqueue(request, waiter);
-            self.accepting.push((request.fd, index));
-            return ledger.pending(index);
-        }
-        match self.try_now(ledger, &request) {
-            Some(result) => Submitted::Done(result),
-            None => {
-                let index = ledger.enqueue(request, waiter);
-                ledger.pending(index)
-            }
-        }
-    }
-
-    /// Carries the operation out if nobody is before it and it may succeed.
-    #[inline(always)]
-    pub(super) fn try_now<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
-        let record = ledger.fds.at(request.fd);
-        let side = request.code.side();
-        let wanted = match side {
-            Side::Poll => readiness(request.events),
-            side => bit(side),
-        };
-        let may = record.kind == Kind::File || record.ready & wanted != 0 || wanted == 0;
-        if !may || (side != Side::Poll && !record.queue(side).is_empty()) {
-            return None;
-        }
-        // SAFETY: whoever submitted lends the buffers until the operation completes, and it has not.
-        let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
-        note(record, side, request, result);
-        (result != -libc::EAGAIN).then_some(result)
-    }
-
-    #[cold]
-    fn connect<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
-        // SAFETY: the submitter lends the address until the operation completes.
-        let result = unsafe { connect_now(&ledger.kernel, &request) };
-        if result != -libc::EINPROGRESS {
-            return Submitted::Done(result);
-        }
-        let index = ledger.enqueue(request, waiter);
-        ledger.pending(index)
-    }
-
-    /// Looks at the kernel, waiting up to `timeout` nanoseconds.
-    pub(super) fn wait<K: Kernel>(&mut self, ledger: &mut Ledger<K>, timeout: Option<u64>) -> i32 {
-        if self.next < self.found {
-            // The last batch is not worked off yet.
-            return 0;
-        }
-        let timeout = if self.accepting.is_empty() && self.rested.is_empty() { timeout } else { Some(0) };
-        self.accepting.append(&mut self.rested);
-        self.burst = 0;
+    pub(super) fn wait<K: Kernel>(&mut self, kernel: &K, timeout: Option<u64>) -> i32 {
         self.next = 0;
         self.found = 0;
-        let found = ledger.kernel.epoll_wait(self.fd, &mut self.events, timeout);
+        let found = kernel.epoll_wait(self.fd, &mut self.events, timeout);
         self.found = found.max(0) as usize;
         found.min(0)
     }
 
-    /// Works off one event, or accepts one connection.
-    pub(super) fn harvest<K: Kernel>(&mut self, ledger: &mut Ledger<K>) -> Harvest {
-        if let Some(&(listener, index)) = self.accepting.last() {
-            return self.accept(ledger, listener, index);
-        }
+    pub(super) fn has_news(&self) -> bool {
+        self.next < self.found
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Option<News> {
         if self.next == self.found {
-            return Harvest::Idle;
+            return None;
         }
         let event = self.events[self.next];
         self.next += 1;
         if event.data == WAKE {
-            return Harvest::Quiet;
+            return Some(News::Nothing);
         }
         let (fd, generation) = unpack(event.data);
-        let record = ledger.fds.at(fd);
-        if record.generation != generation || record.kind == Kind::Vacant {
-            return Harvest::Quiet;
-        }
-        let bits = event.events;
-        record.ready |= readiness(bits);
-        if bits & HANGUP != 0 {
-            record.ready |= ready::HUP;
-        }
-        let (reads, writes, polls) = (!record.read.is_empty(), !record.write.is_empty(), !record.poll.is_empty());
-        let mut harvest = Harvest::Quiet;
-        if reads && bits & READ_EVENTS != 0 {
-            self.advance(ledger, fd, Side::Read, &mut harvest);
-        }
-        if writes && bits & WRITE_EVENTS != 0 {
-            self.advance(ledger, fd, Side::Write, &mut harvest);
-        }
-        if polls {
-            report(ledger, fd, bits, &mut harvest);
-        }
-        harvest
+        // The event's bits are all that hold, and epoll's are poll's.
+        Some(News::Ready { fd, generation, bits: event.events, known: u32::MAX })
     }
-
-    /// Carries out, in order, the operations of one side until one would block.
-    #[inline]
-    fn advance<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, side: Side, harvest: &mut Harvest) {
-        loop {
-            let record = ledger.fds.at(fd);
-            let index = record.queue(side).first();
-            if index == NONE || record.ready & bit(side) == 0 {
-                return;
-            }
-            let (kind, nonblocking) = (record.kind, record.nonblocking);
-            let request = ledger.slab[index].request;
-            let result = match request.code {
-                Code::AcceptMulti => {
-                    let place = (fd, index);
-                    if !self.accepting.contains(&place) && !self.rested.contains(&place) {
-                        self.accepting.push(place);
-                    }
-                    return;
-                }
-                Code::Connect => connect_outcome(&ledger.kernel, fd),
-                // SAFETY: the operation has not completed, so its buffers are still lent.
-                _ => unsafe { attempt(&ledger.kernel, kind, nonblocking, &request) },
-            };
-            note(ledger.fds.at(fd), side, &request, result);
-            if result == -libc::EAGAIN {
-                return;
-            }
-            ledger.yield_to(harvest, index, result);
-        }
-    }
-
-    fn accept<K: Kernel>(&mut self, ledger: &mut Ledger<K>, listener: Fd, index: Index) -> Harvest {
-        let record = &ledger.slab[index];
-        // The list holds bare places: the operation may have been cancelled, and its record may serve another.
-        let serves = record.request.code == Code::AcceptMulti && record.request.fd == listener;
-        if record.state != State::Waiting || !serves {
-            return self.pass_on(ledger, listener);
-        }
-        if self.burst == ACCEPT_BURST {
-            self.burst = 0;
-            self.rested.extend(self.accepting.pop());
-            return Harvest::Quiet;
-        }
-        let (request, waiter) = (record.request, record.waiter);
-        let nonblocking = ledger.fds.at(request.fd).nonblocking;
-        // SAFETY: accepting touches no memory.
-        let result = unsafe { attempt(&ledger.kernel, Kind::Socket, nonblocking, &request) };
-        self.burst += 1;
-        match result {
-            again if again == -libc::EAGAIN => {
-                ledger.fds.at(request.fd).ready &= !ready::READ;
-                self.accepting.pop();
-                self.burst = 0;
-                Harvest::Quiet
-            }
-            // The peer gave up before we took it: no reason to stop accepting.
-            gone if gone == -libc::ECONNABORTED => Harvest::Quiet,
-            result if result < 0 => {
-                ledger.finish(index, result);
-                self.pass_on(ledger, listener)
-            }
-            result => Harvest::Complete(Completion { waiter, result, more: true }),
-        }
-    }
-
-    /// Whoever accepted has ended, perhaps before the listener was drained: the next in its queue goes on at once, as no
-    /// new edge comes for what is there already.
-    fn pass_on<K: Kernel>(&mut self, ledger: &mut Ledger<K>, listener: Fd) -> Harvest {
-        self.accepting.pop();
-        self.burst = 0;
-        let mut harvest = Harvest::Quiet;
-        self.advance(ledger, listener, Side::Read, &mut harvest);
-        harvest
-    }
-}
-
-/// Completes the polls that an event answers. The bits are the kernel's of just now, so nothing is asked again.
-fn report<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32, harvest: &mut Harvest) {
-    let mut index = ledger.fds.at(fd).poll.first();
-    while index != NONE {
-        let next = ledger.slab[index].link.next;
-        let request = &ledger.slab[index].request;
-        let held = bits & (request.events | (libc::POLLERR | libc::POLLHUP) as u32);
-        if held != 0 {
-            ledger.yield_to(harvest, index, held as i32);
-        }
-        index = next;
-    }
-}
-
-/// Learns from a result whether another try can succeed before the next edge.
-fn note(record: &mut super::fds::FdRecord, side: Side, request: &Request, result: i32) {
-    if side == Side::Poll {
-        if result == -libc::EAGAIN {
-            // Only the plain bits speak of bytes: that nothing urgent is there says nothing of the rest.
-            let read = if request.events & libc::POLLIN as u32 != 0 { ready::READ } else { 0 };
-            let write = if request.events & libc::POLLOUT as u32 != 0 { ready::WRITE } else { 0 };
-            record.ready &= !(read | write);
-        }
-        return;
-    }
-    let counted = matches!(request.code, Code::Read | Code::Recv | Code::Write | Code::Send);
-    // A short transfer has drained (or filled) a socket, unless the peer hung up: then the end still has to be read.
-    let short = counted && record.drains && result > 0 && (result as usize) < request.len;
-    if result == -libc::EAGAIN || (short && record.ready & ready::HUP == 0) {
-        record.ready &= !bit(side);
-    }
-}
-
-fn bit(side: Side) -> u8 {
-    match side {
-        Side::Read => ready::READ,
-        Side::Write => ready::WRITE,
-        Side::Poll => ready::READ | ready::WRITE,
-    }
-}
-
-/// The readiness that poll or epoll bits speak of.
-fn readiness(events: u32) -> u8 {
-    let read = if events & READ_EVENTS != 0 { ready::READ } else { 0 };
-    let write = if events & WRITE_EVENTS != 0 { ready::WRITE } else { 0 };
-    read | write
 }
 
 fn pack(fd: Fd, generation: u32) -> u64 {

@@ -13,6 +13,7 @@
 
 mod attempt;
 mod blocking;
+mod carries;
 mod config;
 mod embedding;
 mod epoll;
@@ -20,14 +21,16 @@ mod fds;
 mod ledger;
 mod list;
 #[cfg(test)]
-mod numbers;
+pub(crate) mod numbers;
 mod op;
+mod readiness;
 mod slab;
 mod timer;
 mod uring;
 mod wake;
 
 pub use blocking::Blocking;
+pub use carries::Carries;
 pub use config::{BackendKind, Config};
 pub use op::{Completion, Op, OpId, Submitted};
 pub use wake::Waker;
@@ -37,7 +40,8 @@ use epoll::Epoll;
 use fds::{Kind, ready};
 use ledger::Ledger;
 use list::Index;
-use op::{Code, Reason, Request, State};
+use op::{Code, Reason, Request, Side, State};
+use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
 
@@ -67,7 +71,7 @@ enum Harvest {
 
 enum Backend {
     Uring(Box<Uring>),
-    Epoll(Box<Epoll>),
+    Readiness(Box<Readiness>),
 }
 
 /// One loop's view of the kernel. It belongs to the thread that made it.
@@ -91,7 +95,8 @@ impl<K: Kernel> Driver<K> {
     /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
         let waker = Waker::new(kernel.clone())?;
-        let epoll = || Ok(Backend::Epoll(Box::new(Epoll::new(&kernel, waker.event())?)));
+        let readiness = |poller| Backend::Readiness(Box::new(Readiness::new(poller)));
+        let epoll = || Ok(readiness(Poller::Epoll(Epoll::new(&kernel, waker.event())?)));
         let uring = || Ok(Backend::Uring(Box::new(Uring::new(&kernel, waker.event(), config)?)));
         let backend = match config.backend {
             Some(BackendKind::Epoll) => epoll()?,
@@ -109,9 +114,9 @@ impl<K: Kernel> Driver<K> {
 
     /// Which backend this is.
     pub fn backend(&self) -> BackendKind {
-        match self.backend {
+        match &self.backend {
             Backend::Uring(_) => BackendKind::Uring,
-            Backend::Epoll(_) => BackendKind::Epoll,
+            Backend::Readiness(readiness) => readiness.kind(),
         }
     }
 
@@ -137,7 +142,7 @@ impl<K: Kernel> Driver<K> {
                 Ok(()) if !self.ledger.fds.at(request.fd).owned => self.submit_adopted(request, waiter),
                 Ok(()) => match &mut self.backend {
                     Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
-                    Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
+                    Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
                 },
             },
         };
@@ -148,6 +153,36 @@ impl<K: Kernel> Driver<K> {
             timers.insert(slab, id.index, deadline);
         }
         submitted
+    }
+
+    /// Carries a socket's call with flags out if that can be done at once; `-EAGAIN` when it would have to wait, or
+    /// when others wait before it. What `MSG_DONTWAIT` asks for.
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must be valid.
+    pub unsafe fn attempt(&mut self, op: Op) -> i32 {
+        let request = Request::new(op);
+        debug_assert!(request.code.is_message());
+        let fd = request.fd;
+        let side = request.code.side();
+        let Some(record) = self.ledger.fds.known(fd).filter(|record| record.owned) else {
+            // SAFETY: forwarded from the caller. The driver holds nothing of what is not its own.
+            return unsafe { attempt::attempt(&self.ledger.kernel, Kind::Socket, true, &request) };
+        };
+        if record.closing {
+            return -libc::EBADF;
+        }
+        if !record.queue(side).is_empty() {
+            return -libc::EAGAIN;
+        }
+        // Nobody has to have been told of what is there by now.
+        record.ready |= if side == Side::Read { ready::READ } else { ready::WRITE };
+        if !record.multishot.is_off() && self.peek(fd).is_empty() {
+            self.look(Some(0));
+            self.absorb();
+        }
+        self.try_known(&request).unwrap_or(-libc::EAGAIN)
     }
 
     /// Begins an operation on a descriptor that we did not open. Its number may have come to another file since the
@@ -173,7 +208,7 @@ impl<K: Kernel> Driver<K> {
         }
         match &mut self.backend {
             Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
-            Backend::Epoll(epoll) => epoll.submit(&mut self.ledger, request, waiter),
+            Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
         }
     }
 
@@ -208,7 +243,7 @@ impl<K: Kernel> Driver<K> {
     fn try_known(&mut self, request: &Request) -> Option<i32> {
         match &mut self.backend {
             Backend::Uring(uring) => uring.try_now(&mut self.ledger, request),
-            Backend::Epoll(epoll) => epoll.try_now(&mut self.ledger, request),
+            Backend::Readiness(readiness) => readiness.try_now(&mut self.ledger, request),
         }
     }
 
@@ -217,7 +252,7 @@ impl<K: Kernel> Driver<K> {
     pub fn peek(&mut self, fd: Fd) -> &[u8] {
         match &mut self.backend {
             Backend::Uring(uring) => self.ledger.fds.known(fd).map_or(&[], |record| uring.peek(record)),
-            Backend::Epoll(_) => &[],
+            Backend::Readiness(_) => &[],
         }
     }
 
@@ -235,30 +270,31 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Makes a byte stream that nyario has just opened its own: whoever reads it reads it through the driver, which
-    /// may therefore receive ahead. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
+    /// Makes a socket that nyario has just opened its own: whoever reads it reads it through the driver, which may
+    /// therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
     ///
     /// # Errors
     ///
     /// When the backend cannot register it, the kernel's reason; it stays open.
-    pub fn own(&mut self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
+    pub fn own(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
         self.disown(fd);
         let record = self.ledger.fds.open(fd, Kind::Socket);
         record.owned = true;
-        record.drains = true;
+        record.ahead = carries == Carries::Bytes;
+        record.drains = carries != Carries::Messages;
         record.nonblocking = nonblocking;
         match &mut self.backend {
             // What is there already is reported as the first edge.
-            Backend::Epoll(epoll) => {
+            Backend::Readiness(readiness) => {
                 record.ready = ready::WRITE;
-                let registered = epoll.register(&mut self.ledger, fd);
+                let registered = readiness.register(&mut self.ledger, fd);
                 registered.inspect_err(|_| self.ledger.fds.vacate(fd))
             }
             Backend::Uring(_) => Ok(()),
         }
     }
 
-    /// Whether bytes of the descriptor may be received before they are asked for.
+    /// Whether the descriptor is the driver's: it may hold bytes of it.
     pub fn owns(&mut self, fd: Fd) -> bool {
         self.ledger.fds.known(fd).is_some_and(|record| record.owned)
     }
@@ -288,8 +324,8 @@ impl<K: Kernel> Driver<K> {
         }
         let (_, fresh) = self.ledger.adopt(fd)?;
         match &mut self.backend {
-            Backend::Epoll(epoll) if fresh => {
-                let registered = epoll.register(&mut self.ledger, fd);
+            Backend::Readiness(readiness) if fresh => {
+                let registered = readiness.register(&mut self.ledger, fd);
                 registered.inspect_err(|_| self.ledger.fds.vacate(fd))
             }
             _ => Ok(()),
@@ -323,11 +359,11 @@ impl<K: Kernel> Driver<K> {
                 self.ledger.evict(fd, reason, |ledger, index| uring.abort(ledger, index));
                 uring.release(&mut self.ledger, fd);
             }
-            Backend::Epoll(epoll) => {
-                self.ledger.evict(fd, reason, |_, _| unreachable!("epoll lends nothing to the kernel"));
+            Backend::Readiness(readiness) => {
+                self.ledger.evict(fd, reason, |_, _| unreachable!("it lends nothing to the kernel"));
                 if !self.ledger.fds.at(fd).owned {
                     // Whoever opened it may have a duplicate, which would keep the registration alive past the close.
-                    epoll.forget(&self.ledger.kernel, fd);
+                    readiness.forget(&self.ledger.kernel, fd);
                 }
             }
         }
@@ -355,7 +391,7 @@ impl<K: Kernel> Driver<K> {
                 record.reason = reason;
                 match &mut self.backend {
                     Backend::Uring(uring) => uring.abort(&mut self.ledger, index),
-                    Backend::Epoll(_) => unreachable!("epoll lends nothing to the kernel"),
+                    Backend::Readiness(_) => unreachable!("it lends nothing to the kernel"),
                 }
             }
             State::Done | State::Free => {}
@@ -377,7 +413,7 @@ impl<K: Kernel> Driver<K> {
             || !self.early.is_empty()
             || match &self.backend {
                 Backend::Uring(uring) => uring.has_news(),
-                Backend::Epoll(epoll) => epoll.has_news(),
+                Backend::Readiness(readiness) => readiness.has_news(),
             }
     }
 
@@ -410,7 +446,7 @@ impl<K: Kernel> Driver<K> {
     fn look(&mut self, timeout: Option<u64>) {
         let result = match &mut self.backend {
             Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
-            Backend::Epoll(epoll) => epoll.wait(&mut self.ledger, timeout),
+            Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
         };
         // A signal, a time-out and a kernel short of something are ordinary: the next turn looks again.
         const ORDINARY: [i32; 5] = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
@@ -452,7 +488,7 @@ impl<K: Kernel> Driver<K> {
             }
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
-                Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
+                Backend::Readiness(readiness) => readiness.harvest(&mut self.ledger),
             };
             match harvest {
                 Harvest::Idle if self.due => self.pass_deadlines(),
@@ -521,7 +557,7 @@ impl<K: Kernel> Driver<K> {
         loop {
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
-                Backend::Epoll(epoll) => epoll.harvest(&mut self.ledger),
+                Backend::Readiness(readiness) => readiness.harvest(&mut self.ledger),
             };
             match harvest {
                 Harvest::Idle => break,
@@ -599,7 +635,7 @@ impl<K: Kernel> Drop for Driver<K> {
         }
         match &mut self.backend {
             Backend::Uring(uring) => uring.shut(&self.ledger.kernel),
-            Backend::Epoll(epoll) => epoll.shut(&self.ledger.kernel),
+            Backend::Readiness(readiness) => readiness.shut(&self.ledger.kernel),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A fiber's control block. It lies at the top of the fiber's own stack, and what the fiber runs lies right below it:
 //! spawning allocates nothing else, and the lines that a switch touches are neighbours.
 
+use super::cold::Cold;
 use super::context::{Context, switch};
-use super::stack::{ALIGN, STACK_SIZE, Slot};
+use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
@@ -20,7 +21,7 @@ pub(super) struct Fiber {
     /// Where it goes on, while it is suspended.
     context: Context,
     /// Where the loop goes on, while it runs.
-    home: Context,
+    home: *const Context,
     /// What it is parked on, or `OpId::NONE`.
     pub(super) op: OpId,
     /// In nanoseconds of the monotonic clock; 0 for none.
@@ -37,7 +38,11 @@ pub(super) struct Fiber {
     end: End,
     /// Drops the code of a fiber that has never run.
     discard: Option<unsafe fn(*mut Fiber)>,
+    /// What only some fibers have, or null.
+    pub(super) cold: *mut Cold,
 }
+
+const _: () = assert!(size_of::<Fiber>() == 128);
 
 /// A fiber and what it runs, as they lie on its stack.
 #[repr(C)]
@@ -54,7 +59,7 @@ impl Fiber {
     {
         const {
             assert!(align_of::<Whole<F>>() <= ALIGN, "what a fiber runs is aligned to a cache line at most");
-            assert!(size_of::<Whole<F>>() <= STACK_SIZE / 4, "what a fiber runs leaves room on its stack");
+            assert!(size_of::<Whole<F>>() <= STACK_LEAST / 4, "what a fiber runs leaves room on its stack");
         }
         let whole = slot.below(size_of::<Whole<F>>()).cast::<Whole<F>>();
         // SAFETY: the top of an unused stack, large and aligned enough; what runs grows down from there.
@@ -63,7 +68,7 @@ impl Fiber {
             (&raw mut (*whole).code).write(code);
             fiber.write(Fiber {
                 context: Context::new(whole.cast(), run::<F>, whole.cast()),
-                home: Context::NONE,
+                home: std::ptr::null(),
                 op: OpId::NONE,
                 deadline: 0,
                 cancelled: false,
@@ -73,20 +78,40 @@ impl Fiber {
                 slot,
                 end: (0, false),
                 discard: Some(discard::<F>),
+                cold: std::ptr::null_mut(),
             });
             fiber
         }
     }
 
-    /// Runs the fiber until it suspends or ends. `true` says that it has ended; [`bury`](Self::bury) is due.
+    /// Leaves the loop for the fiber, until a fiber suspends or ends: that one, or one that it has passed the thread on
+    /// to. `true` says that it has ended; [`bury`](Self::bury) is due.
     ///
     /// # Safety
     ///
-    /// The fiber must be suspended or new, and on the calling thread's loop.
+    /// The fiber must be suspended or new, and on the calling thread's loop. `home` must stay until this returns.
     #[inline(always)]
-    pub(super) unsafe fn resume(fiber: *mut Fiber, result: i32) -> bool {
+    pub(super) unsafe fn resume(fiber: *mut Fiber, home: *mut Context, result: i32) -> bool {
         // SAFETY: forwarded from the caller; whoever runs reaches the control block through raw pointers only.
-        unsafe { switch(&raw mut (*fiber).home, &raw const (*fiber).context, result as u32 as u64) == ENDED }
+        unsafe {
+            (*fiber).home = home;
+            switch(home, &raw const (*fiber).context, result as u32 as u64) == ENDED
+        }
+    }
+
+    /// Suspends the calling fiber and runs `next` in its place, without a visit to the loop. Returns when the caller is
+    /// resumed.
+    ///
+    /// # Safety
+    ///
+    /// The caller must run on `fiber`; `next` must be another one of its loop, suspended or new.
+    #[inline(always)]
+    pub(super) unsafe fn pass(fiber: *mut Fiber, next: *mut Fiber) {
+        // SAFETY: forwarded from the caller; the fiber runs, so its `home` is where the loop is.
+        unsafe {
+            (*next).home = (*fiber).home;
+            switch(&raw mut (*fiber).context, &raw const (*next).context, SUSPENDED);
+        }
     }
 
     /// How the fiber ended, and the stack that it leaves, its control block included.
@@ -121,7 +146,7 @@ impl Fiber {
     #[inline(always)]
     pub(super) unsafe fn suspend(fiber: *mut Fiber) -> i32 {
         // SAFETY: the fiber runs, so the loop has left its context in `home`.
-        unsafe { switch(&raw mut (*fiber).context, &raw const (*fiber).home, SUSPENDED) as i32 }
+        unsafe { switch(&raw mut (*fiber).context, (*fiber).home, SUSPENDED) as i32 }
     }
 }
 
@@ -134,7 +159,7 @@ unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
         (*fiber).discard = None;
         let code = (&raw const (*whole).code).read();
         (*fiber).end = code();
-        switch(&raw mut (*fiber).context, &raw const (*fiber).home, ENDED);
+        switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
     }
     unreachable!("a fiber that has ended is not resumed");
 }

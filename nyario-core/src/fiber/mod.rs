@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                      +------------------- Loop::run ---------------------+
-//!   spawn, yield --->  | ready round:  resume each that is ready by now    |
+//!   spawn, yield --->  | ready:        resume them in order; whoever       |
+//!                      |               yields runs the next one itself     |
 //!                      | deliver:      Event -> resume, or start a handler | <---- completions
 //!                      | turn:         one look at the kernel              | ----> submissions
 //!                      +---------------------------------------------------+
@@ -15,12 +16,15 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod cold;
 mod context;
 mod control;
+mod name;
 mod scheduler;
 mod stack;
 mod table;
 
+pub use name::Name;
+pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
-pub(crate) use stack::STACK_SIZE;
 pub use table::FiberId;

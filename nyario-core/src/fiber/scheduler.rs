@@ -3,16 +3,21 @@
 mod embedding;
 
 use super::blocking;
+use super::cold::Spare;
+use super::context::Context;
 use super::control::Fiber;
-use super::stack::StackPool;
+use super::name::Name;
+use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Linux, check};
 use std::cell::{Cell, UnsafeCell};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
 const SWITCHES_PER_TURN: u32 = 256;
@@ -23,9 +28,26 @@ const REFUSALS: u32 = 1000;
 
 /// How a fiber is spawned.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Nobody will join it; its outcome is dropped.
     pub detached: bool,
+    /// What it is called in what people read: see [`Name::new`]. Empty is none.
+    pub name: &'a str,
+    /// How many bytes of stack it can use, from 16 KiB to 64 MiB, rounded up to a power of two; 0 for what the loop's
+    /// fibers have unless they ask, 256 KiB if [`Loop::set_stack_size`] says nothing else.
+    pub stack_size: usize,
+}
+
+impl Options<'static> {
+    /// Of a fiber that nobody will join.
+    pub const DETACHED: Options<'static> = Options { detached: true, name: "", stack_size: 0 };
+}
+
+/// A fiber that has used up its stack.
+pub(crate) struct Overflow {
+    pub(crate) fiber: FiberId,
+    pub(crate) name: Name,
+    pub(crate) stack_size: usize,
 }
 
 /// What serves a connection: called on a fiber of its own with the connection's descriptor.
@@ -35,23 +57,102 @@ struct Inner<K: Kernel> {
     runtime: Runtime<K>,
     fibers: FiberTable,
     stacks: StackPool<K>,
+    spare: Spare,
+    /// The stacks of fibers that ask for none.
+    class: Class,
+    /// How many fibers there may be.
+    most: usize,
     handlers: Vec<Handler>,
+    /// Connections whose handlers wait for room among the fibers.
+    crowded: VecDeque<(ConnId, u64)>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
     fn has_work(&self) -> bool {
-        self.fibers.live() > 0 || self.runtime.serving() > 0
+        self.fibers.live() > 0 || self.runtime.serving() > 0 || !self.crowded.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.fibers.live() < self.most
+    }
+
+    /// Whether the handler of a connection may start. If not, it joins those that wait for their turn.
+    fn admits(&mut self, conn: ConnId, handler: u64) -> bool {
+        let admitted = self.crowded.is_empty() && self.has_room();
+        if !admitted {
+            self.crowded.push_back((conn, handler));
+        }
+        admitted
+    }
+
+    /// Whether one of those that wait for room has it now.
+    fn crowd_moves(&self) -> bool {
+        !self.crowded.is_empty() && self.has_room()
+    }
+
+    /// Whether somebody does not wait for anything any more.
+    fn wants_to_run(&self) -> bool {
+        !self.ready.is_empty() || self.crowd_moves()
+    }
+
+    /// Whose turn it is of those that wait for room.
+    fn next_in_crowd(&mut self) -> Option<(ConnId, u64)> {
+        while self.crowd_moves() {
+            let next = self.crowded.pop_front().filter(|&(conn, _)| self.runtime.conns().is_open(conn));
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    /// The fiber of that name, until it has ended.
+    fn fiber(&mut self, id: FiberId) -> Result<*mut Fiber, Errno> {
+        let entry = self.fibers.get(id).filter(|entry| !entry.fiber.is_null()).ok_or(Errno(libc::ESRCH))?;
+        Ok(entry.fiber)
+    }
+
+    /// Calls a fiber by a name.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must not have ended.
+    unsafe fn call(&mut self, fiber: *mut Fiber, name: Name) {
+        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        unsafe {
+            if (*fiber).cold.is_null() {
+                if name.is_empty() {
+                    return;
+                }
+                (*fiber).cold = self.spare.take();
+            }
+            (*(*fiber).cold).name = name;
+        }
+    }
+
+    /// Takes back what a fiber leaves that has ended, or that will never run.
+    ///
+    /// # Safety
+    ///
+    /// Nothing of the fiber, which lies on that stack, may be touched any more.
+    unsafe fn clear(&mut self, fiber: *mut Fiber, slot: Slot) {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.spare.give((*fiber).cold) };
+        self.stacks.give(slot);
     }
 }
 
 impl<K: Kernel> Drop for Inner<K> {
     /// What fibers that never ran were to run goes with them.
     fn drop(&mut self) {
-        for fiber in self.fibers.fibers() {
+        let fibers: Vec<*mut Fiber> = self.fibers.fibers().collect();
+        for fiber in fibers {
             // SAFETY: a fiber in the table has not ended, and nobody resumes it any more.
-            if let Some(slot) = unsafe { Fiber::discard(fiber) } {
-                self.stacks.give(slot);
+            unsafe {
+                if let Some(slot) = Fiber::discard(fiber) {
+                    self.clear(fiber, slot);
+                }
             }
         }
     }
@@ -62,11 +163,19 @@ pub struct Loop<K: Kernel = Linux> {
     inner: UnsafeCell<Inner<K>>,
     /// The fiber that runs, or null in the loop itself.
     current: Cell<*mut Fiber>,
+    /// Where the loop goes on, while a fiber runs.
+    home: UnsafeCell<Context>,
+    /// How many ready fibers may still run before the kernel is looked at.
+    credit: Cell<u32>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     ending: Cell<bool>,
     kernel: K,
+    number: u64,
 }
+
+/// How many loops the process has made.
+static LOOPS: AtomicU64 = AtomicU64::new(0);
 
 impl<K: Kernel> Loop<K> {
     /// A loop over that kernel.
@@ -80,15 +189,22 @@ impl<K: Kernel> Loop<K> {
             runtime: Runtime::new(driver),
             fibers: FiberTable::new(),
             stacks: StackPool::new(kernel.clone()),
+            spare: Spare::default(),
+            class: Class::default(),
+            most: usize::MAX,
             handlers: Vec::new(),
+            crowded: VecDeque::new(),
             ready: ReadyQueue::EMPTY,
         };
         Ok(Loop {
             inner: UnsafeCell::new(inner),
             current: Cell::new(std::ptr::null_mut()),
+            home: UnsafeCell::new(Context::NONE),
+            credit: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
             kernel,
+            number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
     }
 
@@ -105,12 +221,17 @@ impl<K: Kernel> Loop<K> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` when there is no room for a stack; `ECANCELED` when the loop is ending.
-    pub fn spawn(&self, options: Options, code: impl FnOnce() -> u64 + 'static) -> Result<FiberId, Errno> {
+    /// `EAGAIN` when there are as many fibers as [`set_fiber_limit`](Self::set_fiber_limit) allows; `ENOMEM` when there
+    /// is no room for a stack; `ECANCELED` when the loop is ending; `EINVAL` for a size of stack out of bounds, and as
+    /// [`Name::new`].
+    pub fn spawn(&self, options: Options<'_>, code: impl FnOnce() -> u64 + 'static) -> Result<FiberId, Errno> {
         if self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        let fiber = self.create(options.detached, None, code)?;
+        if !self.with(|inner| inner.has_room()) {
+            return Err(Errno(libc::EAGAIN));
+        }
+        let fiber = self.create(options, None, code)?;
         self.with(|inner| inner.ready.push(fiber));
         // SAFETY: the fiber is new, and nothing has ended it.
         Ok(unsafe { (*fiber).id })
@@ -118,19 +239,87 @@ impl<K: Kernel> Loop<K> {
 
     fn create(
         &self,
-        detached: bool,
+        options: Options<'_>,
         conn: Option<ConnId>,
         code: impl FnOnce() -> u64 + 'static,
     ) -> Result<*mut Fiber, Errno> {
+        let name = Name::new(options.name)?;
         self.with(|inner| {
-            let slot = inner.stacks.take()?;
+            let class = if options.stack_size == 0 { inner.class } else { Class::holding(options.stack_size)? };
+            let slot = inner.stacks.take(class)?;
             // A panic ends the fiber and not the loop; the panic hook has told of it by then.
             let guarded = move || catch_unwind(AssertUnwindSafe(code)).map_or((0, false), |value| (value, true));
             let fiber = Fiber::create(slot, conn, guarded);
-            let id = inner.fibers.insert(fiber, detached);
+            let id = inner.fibers.insert(fiber, options.detached);
             // SAFETY: the control block was just laid out.
-            unsafe { (*fiber).id = id };
+            unsafe {
+                (*fiber).id = id;
+                inner.call(fiber, name);
+            }
             Ok(fiber)
+        })
+    }
+
+    /// How many bytes of stack fibers have from now on that ask for no size; handlers are among them. From 16 KiB to
+    /// 64 MiB, rounded up to a power of two; 256 KiB if nothing is said.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` out of these bounds.
+    pub fn set_stack_size(&self, bytes: usize) -> Result<(), Errno> {
+        let class = Class::holding(bytes)?;
+        self.with(|inner| inner.class = class);
+        Ok(())
+    }
+
+    /// Allows so many fibers at a time, which is at least one; any number if nothing is said. Beyond it
+    /// [`spawn`](Self::spawn) says `EAGAIN`, and the handlers of connections wait for their turn. Fibers that are there
+    /// already stay.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for 0.
+    pub fn set_fiber_limit(&self, most: usize) -> Result<(), Errno> {
+        if most == 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.with(|inner| inner.most = most);
+        Ok(())
+    }
+
+    /// See [`Runtime::set_connection_limit`].
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for 0.
+    pub fn set_connection_limit(&self, most: usize) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.set_connection_limit(most))
+    }
+
+    /// What a fiber is called; an empty name if it is called nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that id, or it has ended.
+    pub fn name(&self, id: FiberId) -> Result<Name, Errno> {
+        self.with(|inner| {
+            let fiber = inner.fiber(id)?;
+            // SAFETY: the fiber has not ended, so what lies behind the pointer is its own.
+            Ok(unsafe { (*fiber).cold.as_ref() }.map_or(Name::default(), |cold| cold.name))
+        })
+    }
+
+    /// Calls a fiber by a name from now on; an empty one is none.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that id, or it has ended.
+    pub fn set_name(&self, id: FiberId, name: Name) -> Result<(), Errno> {
+        self.with(|inner| {
+            let fiber = inner.fiber(id)?;
+            // SAFETY: it has not ended.
+            unsafe { inner.call(fiber, name) };
+            Ok(())
         })
     }
 
@@ -172,31 +361,39 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.has_work())
     }
 
-    /// One turn: those that are ready, those whose operation is over, and a look at the kernel, waiting for up to `limit`
-    /// nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the kernel.
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
+    /// for up to `limit` nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the
+    /// kernel.
     fn step(&self, limit: Option<u64>) {
-        let mut ran = 0;
-        while ran < SWITCHES_PER_TURN {
-            let round = self.with(|inner| inner.ready.take());
-            if round.is_empty() {
-                break;
-            }
-            ran += self.run_round(round);
-        }
+        self.credit.set(SWITCHES_PER_TURN);
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
-            && let Some(event) = self.with(|inner| inner.runtime.next())
+            && let Some((conn, handler)) = self.with(|inner| inner.next_in_crowd())
         {
+            delivered += 1;
+            self.start(conn, handler);
+        }
+        loop {
+            while let Some(fiber) = self.next_ready() {
+                self.switch(fiber, 0);
+            }
+            if delivered == SWITCHES_PER_TURN {
+                break;
+            }
+            let Some(event) = self.with(|inner| inner.runtime.next()) else { break };
             delivered += 1;
             match event {
                 Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
-                Event::Start { conn, handler } => self.start(conn, handler),
+                Event::Start { conn, handler } if self.with(|inner| inner.admits(conn, handler)) => {
+                    self.start(conn, handler);
+                }
+                Event::Start { .. } => {}
             }
         }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle;
+            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
             let limit = if busy { Some(0) } else { limit };
             if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
@@ -204,14 +401,14 @@ impl<K: Kernel> Loop<K> {
         });
     }
 
-    /// Runs those that were ready when the round began; whoever becomes ready meanwhile waits for the next.
-    fn run_round(&self, mut round: ReadyQueue) -> u32 {
-        let mut switches = 0;
-        while let Some(fiber) = round.pop() {
-            switches += 1;
-            self.switch(fiber, 0);
-        }
-        switches
+    /// The first of those that are ready, while the credit lasts. They run in the order in which they became ready, so
+    /// whoever becomes ready meanwhile comes after them.
+    #[inline(always)]
+    fn next_ready(&self) -> Option<*mut Fiber> {
+        let left = self.credit.get().checked_sub(1)?;
+        let fiber = self.with(|inner| inner.ready.pop())?;
+        self.credit.set(left);
+        Some(fiber)
     }
 
     fn start(&self, conn: ConnId, handler: u64) {
@@ -220,7 +417,7 @@ impl<K: Kernel> Loop<K> {
             handler(conn.fd());
             0
         };
-        match self.create(true, Some(conn), code) {
+        match self.create(Options::DETACHED, Some(conn), code) {
             Ok(fiber) => self.switch(fiber, 0),
             Err(error) => {
                 eprintln!("nyario: a connection is dropped: {error}");
@@ -236,8 +433,9 @@ impl<K: Kernel> Loop<K> {
         self.current.set(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
-        let ended = unsafe { Fiber::resume(fiber, result) };
-        self.current.set(std::ptr::null_mut());
+        let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
+        // Not always the one that was resumed: see `yield_now`.
+        let fiber = self.current.replace(std::ptr::null_mut());
         if ended {
             self.bury(fiber);
         }
@@ -251,7 +449,8 @@ impl<K: Kernel> Loop<K> {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
             inner.runtime.driver().complete(joiner, 1);
-            inner.stacks.give(slot);
+            // SAFETY: as said above.
+            unsafe { inner.clear(fiber, slot) };
             if let Some(conn) = conn {
                 inner.runtime.finish(conn);
             }
@@ -269,7 +468,7 @@ impl<K: Kernel> Loop<K> {
                 inner.runtime.cancel(unsafe { (*fiber).op });
             }
         });
-        let live = || self.with(|inner| inner.fibers.live());
+        let live = || self.with(|inner| inner.fibers.live() + inner.crowded.len());
         let (mut stubborn, mut refusals) = (live(), 0);
         // With nobody left, what was accepted meanwhile is closed too, and closes end when the kernel has let go. A first
         // byte may start a handler even then, and that is waited for like the others.
@@ -313,10 +512,13 @@ impl<K: Kernel> Loop<K> {
     }
 
     /// The running fiber, if that address lies in the guard below its stack. Async-signal-safe.
-    pub(crate) fn overflowed(&self, addr: usize) -> Option<FiberId> {
-        let fiber = self.current.get();
-        // SAFETY: the current fiber is running, so it has not ended.
-        (!fiber.is_null()).then(|| unsafe { &*fiber }).filter(|fiber| fiber.slot.guards(addr)).map(|fiber| fiber.id)
+    pub(crate) fn overflowed(&self, addr: usize) -> Option<Overflow> {
+        // SAFETY: the current fiber is running, so it has not ended, and what lies behind the pointer is its own.
+        unsafe {
+            let fiber = self.current.get().as_ref().filter(|fiber| fiber.slot.guards(addr))?;
+            let name = fiber.cold.as_ref().map_or(Name::default(), |cold| cold.name);
+            Some(Overflow { fiber: fiber.id, name, stack_size: fiber.slot.size() })
+        }
     }
 
     /// Carries an operation out: on a fiber it suspends that fiber, elsewhere it blocks the thread. Honours the
@@ -407,6 +609,36 @@ impl<K: Kernel> Loop<K> {
         check(if result == 0 { -libc::ETIMEDOUT } else { result })
     }
 
+    /// Like [`park`](Self::park), for what has to be waited out: neither a cancel nor the deadline nor the end of the loop
+    /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
+    pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
+        let fiber = self.current.get();
+        // SAFETY: a park lends no memory.
+        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
+        let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
+        announce(id);
+        // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
+        unsafe { Fiber::suspend(fiber) };
+    }
+
+    /// Why the running fiber must not begin to wait, if there is a reason; off a fiber there is none.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`, which is used up, and `ETIMEDOUT`.
+    pub(crate) fn refusal(&self) -> Result<(), Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the fiber runs.
+        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        if cancelled || self.ending.get() {
+            return Err(Errno(libc::ECANCELED));
+        }
+        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
     /// must be above 0. The fiber runs in its turn, not now.
     pub fn unpark(&self, park: OpId, result: i32) {
@@ -450,9 +682,17 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         self.with(|inner| inner.ready.push(fiber));
-        // SAFETY: the caller runs on this fiber, and the ready queue will resume it.
+        // SAFETY: the caller runs on this fiber, and the ready queue will resume it; whatever else is in the queue is
+        // suspended or new. A fiber cannot pass the thread on to itself: it has its turn already.
         let cancelled = unsafe {
-            Fiber::suspend(fiber);
+            match self.next_ready() {
+                None => drop(Fiber::suspend(fiber)),
+                Some(next) if next == fiber => {}
+                Some(next) => {
+                    self.current.set(next);
+                    Fiber::pass(fiber, next);
+                }
+            }
             std::mem::take(&mut (*fiber).cancelled)
         };
         if cancelled || self.ending.get() { Err(Errno(libc::ECANCELED)) } else { Ok(()) }
@@ -522,9 +762,8 @@ impl<K: Kernel> Loop<K> {
     /// `ESRCH` when there is none of that name, or it has ended.
     pub fn cancel(&self, id: FiberId) -> Result<(), Errno> {
         self.with(|inner| {
-            let entry = inner.fibers.get(id).filter(|entry| !entry.fiber.is_null()).ok_or(Errno(libc::ESRCH))?;
-            let fiber = entry.fiber;
-            // SAFETY: the fiber has not ended.
+            let fiber = inner.fiber(id)?;
+            // SAFETY: it has not ended.
             unsafe {
                 (*fiber).cancelled = true;
                 inner.runtime.cancel((*fiber).op);
@@ -566,6 +805,25 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.opened(fd, nonblocking)).map(drop)
     }
 
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.opened_as(fd, nonblocking, carries)).map(drop)
+    }
+
+    /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`].
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must be valid.
+    pub unsafe fn attempt(&self, op: Op) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().attempt(op) })
+    }
+
     /// How many connections of a kind are open.
     pub fn connections(&self, kind: Kind) -> usize {
         self.with(|inner| inner.runtime.conns().count(kind))
@@ -581,6 +839,11 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.backend())
     }
 
+    /// Tells this loop from every other of the process; above 0.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The kernel beneath.
     pub fn kernel(&self) -> &K {
         &self.kernel
@@ -588,7 +851,6 @@ impl<K: Kernel> Loop<K> {
 }
 
 /// Fibers that may run, in order, linked through their control blocks.
-#[derive(Clone, Copy)]
 struct ReadyQueue {
     first: *mut Fiber,
     last: *mut Fiber,
@@ -622,9 +884,5 @@ impl ReadyQueue {
         // SAFETY: as in `push`.
         self.first = unsafe { (*fiber).next };
         Some(fiber)
-    }
-
-    fn take(&mut self) -> ReadyQueue {
-        std::mem::replace(self, ReadyQueue::EMPTY)
     }
 }

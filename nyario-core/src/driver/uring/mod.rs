@@ -8,7 +8,7 @@ mod receive;
 mod ring;
 
 use super::attempt::{attempt, connect_now};
-use super::fds::{Kind, Multishot, ready};
+use super::fds::{Kind, ready};
 use super::ledger::Ledger;
 use super::list::{Index, NONE};
 use super::op::{Code, Completion, Reason, Request, Side, State, Submitted};
@@ -157,9 +157,11 @@ impl Uring {
             Side::Read if !record.read.is_empty() => None,
             Side::Write if !record.write.is_empty() => None,
             _ => match request.code {
-                Code::Read | Code::Readv | Code::Recv | Code::AtHand => self.take(ledger, request),
+                Code::Read | Code::Readv | Code::Recv | Code::RecvWith | Code::RecvMsg | Code::AtHand => {
+                    self.take(ledger, request)
+                }
                 // A socket that was full says so at once, and then the ring waits for it.
-                Code::Write | Code::Writev | Code::Send => {
+                Code::Write | Code::Writev | Code::Send | Code::SendWith | Code::SendMsg => {
                     // SAFETY: whoever submitted lends the buffers until the operation completes.
                     let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
                     (result != -libc::EAGAIN).then_some(result)
@@ -203,8 +205,9 @@ impl Uring {
         };
         let poll = |events| Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags: events, ..Sqe::default() };
         let socket = ledger.fds.at(fd).kind == Kind::Socket;
-        if code == Code::Writev && socket {
-            // The ring's vectored write raises SIGPIPE on a socket, so it only waits for the room.
+        if code.is_message() || (code == Code::Writev && socket) {
+            // The ring's vectored write raises SIGPIPE on a socket, so it only waits for the room. Flags and control data
+            // mean to a try what they mean to the call.
             ledger.slab[index].polling = true;
         }
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
@@ -224,10 +227,11 @@ impl Uring {
             Code::Writev => Sqe { off: u64::MAX, ..transfer(abi::OP_WRITEV, 0, 0) },
             Code::AtHand => poll(libc::POLLIN as u32),
             Code::Poll => poll(events),
-            Code::Accept => self.accept(fd, 0),
+            Code::Accept => Sqe { addr: ptr as u64, off: len as u64, ..self.accept(fd, 0) },
             Code::AcceptMulti if self.multishot_accept => self.accept(fd, abi::ACCEPT_MULTISHOT),
             Code::AcceptMulti => self.accept(fd, 0),
             Code::Connect => Sqe { opcode: abi::OP_CONNECT, fd, addr: ptr as u64, off: len as u64, ..Sqe::default() },
+            Code::RecvWith | Code::RecvMsg | Code::SendWith | Code::SendMsg => unreachable!("polls"),
             Code::Close | Code::Park => unreachable!("the kernel has no part in it"),
         };
         sqe.user_data = user_data(tag::OPERATION, ledger.slab[index].generation, index);
@@ -373,6 +377,10 @@ impl Uring {
                 ledger.slab[index].polling = true;
                 return Verdict::Again;
             }
+            if request.code.side() == Side::Read && result >= 0 {
+                // What follows may be there already.
+                known.ready |= ready::READ;
+            }
             return match request.code {
                 Code::AcceptMulti if result >= 0 && cancelled => Verdict::Last(result),
                 Code::AcceptMulti if result >= 0 => Verdict::Yield(result),
@@ -425,10 +433,4 @@ enum Verdict {
     Yield(i32),
     /// One result of many, which came after the end was asked for; the end follows it.
     Last(i32),
-}
-
-impl Multishot {
-    fn is_off(self) -> bool {
-        self == Multishot::Off
-    }
 }

@@ -33,7 +33,7 @@ impl<K: Kernel> Loop<K> {
             return Err(Errno(libc::EDEADLK));
         }
         Ok(self.with(|inner| {
-            if !inner.ready.is_empty() {
+            if inner.wants_to_run() {
                 return Some(0);
             }
             inner.runtime.until_due(inner.stacks.wants_trimming())
@@ -66,7 +66,7 @@ impl<K: Kernel> Loop<K> {
                 if inner.runtime.sweep_in_time(inner.stacks.wants_trimming()) {
                     inner.stacks.trim();
                 }
-                inner.ready.is_empty() && inner.runtime.driver().doze()
+                !inner.wants_to_run() && inner.runtime.doze()
             });
             if dozes {
                 break;
