@@ -67,7 +67,7 @@ struct client {
 static void *asks(void *arg) {
     struct client *client = arg;
     struct timespec pause = {0, 300000};
-    int fd = nyario_connect(client->address);
+    int fd = nyario_dial(client->address);
     CHECK(fd >= 0);
     for (int i = 0; i < REQUESTS; i++) {
         check_echo(fd, "embedded");
@@ -95,7 +95,7 @@ static void serve_from(int by_epoll, int pauses) {
         CHECK(go_round(&foreign) == 1);
     CHECK(pthread_join(thread, NULL) == 0);
     end(&foreign);
-    GIVES(nyario_connect(client.address), -ECONNREFUSED);
+    GIVES(nyario_dial(client.address), -ECONNREFUSED);
 }
 
 static void serves_every_request_under_poll(void) {
