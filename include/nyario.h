@@ -46,6 +46,12 @@ struct msghdr;
 struct iovec;
 struct pollfd;
 
+#define NYARIO_MUTEX_INIT {{0}}
+#define NYARIO_RWLOCK_INIT {{0}}
+#define NYARIO_COND_INIT {{0}}
+#define NYARIO_GROUP_INIT {{0}}
+#define NYARIO_SEMAPHORE_INIT {{0}}
+
 #ifdef __cplusplus
 extern "C" {
 #endif /* __cplusplus */
@@ -104,6 +110,65 @@ NYARIO_EXTERN int nyario_loop(void);
  * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
  */
 NYARIO_EXTERN int nyario_stop(void);
+
+/* ---- Embedding in a foreign loop ------------------------------------------------------------- */
+
+/**
+ * Tells a foreign loop that nyario has something to do; see nyario_wakeup.
+ */
+typedef void (*nyario_alarm)(void *data);
+
+/**
+ * A descriptor for a foreign loop (poll(2), libev, libuv) to watch in nyario's stead: it polls as readable when
+ * nyario_turn has something to do. To be watched and nothing else: it stays the calling thread's loop's, and ends with
+ * it. A foreign loop goes round like this:
+ *
+ *     timeout = nyario_backend_timeout();
+ *     (wait until the descriptor is readable, for up to `timeout` nanoseconds)
+ *     nyario_turn(0);
+ *
+ * Does not suspend.
+ *
+ * Returns the descriptor, or -EMFILE, -ENFILE, -ENOMEM, or as nyario_loop when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_backend_fd(void);
+
+/**
+ * How long a foreign loop may wait for the descriptor before it calls nyario_turn: until the next timer or deadline,
+ * or until the loop's own housekeeping is due. To be asked right before every wait, as whatever the thread has done
+ * since the last turn (nyario_spawn, for one) may have left something to do at once. Does not suspend.
+ *
+ * Returns nanoseconds, 0 when there is something to do now, -1 when there is no limit; or -EDEADLK on a fiber. Since
+ * 0.1.
+ */
+NYARIO_EXTERN int64_t nyario_backend_timeout(void);
+
+/**
+ * Runs whatever is ready on the calling thread's loop. When nothing is, it waits for up to `timeout` nanoseconds, and
+ * with a negative one as long as it takes, and then runs what has become ready. It comes back after a bounded number
+ * of rounds even if there is more to do: nyario_backend_timeout says so. Blocks the thread for the time-out at most.
+ *
+ * After nyario_stop the next turn ends the loop as nyario_loop does: it closes the servers, cancels the fibers, waits for
+ * them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
+ * fiber ends. The loop can be used again in both cases.
+ *
+ * Returns 1 while there are servers or fibers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
+ * nyario_loop when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_turn(int64_t timeout);
+
+/**
+ * Sets what is called when the calling thread's loop is woken between two turns: by another thread, or by
+ * nyario_stop. `alarm(data)` should make the foreign loop call nyario_turn soon (ev_async_send, uv_async_send, a byte
+ * into a pipe). It is called once for each time that a turn or nyario_backend_timeout has found nothing to do, on the
+ * thread that wakes, and in the signal handler if that is one which calls nyario_stop: so it must be async-signal-safe,
+ * and must not call nyario. Without one, or with NULL, the descriptor of nyario_backend_fd becomes readable instead.
+ * What is set must stay valid as long as anybody can wake the loop, even when something else has been set since.
+ * Does not suspend.
+ *
+ * Returns 0, or as nyario_loop when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_wakeup(nyario_alarm alarm, void *data);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
@@ -503,6 +568,199 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/* ---- Mutexes --------------------------------------------------------------------------------- */
+
+/**
+ * A lock that one fiber holds at a time: NYARIO_MUTEX_INIT, or all zeroes, is one that nobody holds. Fibers of one loop
+ * share it, and nothing needs to be done when it is no longer used. A call that has to wait waits its turn: the lock is
+ * handed to whoever has waited longest.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_mutex;
+
+/**
+ * Takes the lock. Suspends the fiber until it has its turn.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK when the caller holds it already, or off a fiber when a fiber does, -EPERM
+ * when a fiber of another loop holds it; -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then it is not held.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_lock(nyario_mutex *mutex);
+
+/**
+ * Takes the lock if nobody holds it. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody holds it, the caller included, -EINVAL for NULL, -EPERM when a fiber of another
+ * loop holds it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_try_lock(nyario_mutex *mutex);
+
+/**
+ * Hands the lock to whoever has waited longest, or frees it. Does not suspend.
+ *
+ * Returns 0, or -EPERM when the caller does not hold it, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_unlock(nyario_mutex *mutex);
+
+/* ---- Reader-writer locks --------------------------------------------------------------------- */
+
+/**
+ * A lock that any number of readers hold together, or one writer alone: NYARIO_RWLOCK_INIT, or all zeroes, is one that
+ * nobody holds. Fibers of one loop share it, and nothing needs to be done when it is no longer used. They come in in
+ * the order in which they asked, so a stream of readers does not keep a writer out.
+ */
+typedef struct {
+  uint64_t words[8];
+} nyario_rwlock;
+
+/**
+ * Takes the lock to read. Suspends the fiber while somebody writes, or waits in front. A fiber that reads already must
+ * not: a writer in between would wait for it, and it for the writer.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK when the caller writes, or off a fiber when it would have to wait, -EPERM
+ * when fibers of another loop hold it; -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then it is not held.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_read(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to write. Suspends the fiber while somebody holds it, or waits in front.
+ *
+ * Returns as nyario_rwlock_read. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_write(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to read if nobody writes or waits. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody does, -EINVAL for NULL, -EPERM when fibers of another loop hold it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_try_read(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to write if nobody holds it. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody does, -EINVAL for NULL, -EPERM when fibers of another loop hold it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_try_write(nyario_rwlock *lock);
+
+/**
+ * Gives the lock back, read or written. Who reads is not written down: a fiber that does not, and gives it back all the
+ * same, gives it back for another. Does not suspend.
+ *
+ * Returns 0, or -EPERM when another fiber writes, when nobody holds it, or when fibers of another loop do, -EINVAL for
+ * NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_unlock(nyario_rwlock *lock);
+
+/* ---- Condition variables --------------------------------------------------------------------- */
+
+/**
+ * Where fibers wait for word that something under a mutex has changed: NYARIO_COND_INIT, or all zeroes, is one on which
+ * nobody waits. Fibers of one loop share it, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_cond;
+
+/**
+ * Unlocks the mutex and waits for word, in one step, and locks the mutex again before it returns, even when it was
+ * cancelled or its deadline has passed. The change may be undone by then: look again. Suspends the fiber.
+ *
+ * Returns 0, or -EINVAL for NULL, -EPERM when the caller does not hold the mutex, or fibers of another loop wait,
+ * -EDEADLK off a fiber, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_wait(nyario_cond *cond, nyario_mutex *mutex);
+
+/**
+ * Gives word to the fiber that has waited longest, if any waits. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EPERM when fibers of another loop wait. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_signal(nyario_cond *cond);
+
+/**
+ * Gives word to every fiber that waits. Does not suspend.
+ *
+ * Returns as nyario_cond_signal. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_broadcast(nyario_cond *cond);
+
+/* ---- Wait groups ----------------------------------------------------------------------------- */
+
+/**
+ * Counts what is under way, and lets fibers wait until nothing is: NYARIO_GROUP_INIT, or all zeroes, counts nothing yet.
+ * Fibers of one loop share it, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_group;
+
+/**
+ * So many more are under way. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or a negative number, -EOVERFLOW, -EPERM when fibers of another loop use it.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_add(nyario_group *group, int64_t more);
+
+/**
+ * One is done; with the last, every fiber that waits goes on. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or when nothing is under way, -EPERM when fibers of another loop use it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_done(nyario_group *group);
+
+/**
+ * Waits until nothing is under way. Suspends the fiber.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK off a fiber while something is under way, -EPERM when fibers of another loop
+ * use it, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_wait(nyario_group *group);
+
+/* ---- Semaphores ------------------------------------------------------------------------------ */
+
+/**
+ * A number of permits: NYARIO_SEMAPHORE_INIT, or all zeroes, is one without any. Fibers of any loop share it with
+ * threads that run none, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[8];
+} nyario_semaphore;
+
+/**
+ * Makes a semaphore with so many permits. Nobody may wait on it. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or a negative number. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_init(nyario_semaphore *semaphore, int64_t permits);
+
+/**
+ * Takes a permit. Suspends the fiber until there is one; off a fiber it blocks the thread. Permits go to those that
+ * wait in the order in which they came.
+ *
+ * Returns 0, or -EINVAL for NULL, -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then none is taken.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_wait(nyario_semaphore *semaphore);
+
+/**
+ * Takes a permit if there is one. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when there is none, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_try_wait(nyario_semaphore *semaphore);
+
+/**
+ * Gives a permit to whoever has waited longest, or keeps it for the next that comes. From any thread, fiber or not; not
+ * from a signal handler. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EOVERFLOW when it has 2^63 - 1 already. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 

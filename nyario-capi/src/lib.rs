@@ -2,6 +2,8 @@
 
 mod server;
 
+mod embedding;
+
 mod connection;
 
 mod socket;
@@ -15,6 +17,8 @@ mod names;
 mod fiber;
 
 mod time;
+
+mod sync;
 
 mod thread;
 

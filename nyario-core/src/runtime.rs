@@ -445,27 +445,68 @@ impl<K: Kernel> Runtime<K> {
     /// Takes a turn: one look at the kernel, then housekeeping when it is due. With `busy` it does not wait; with
     /// `restless` it does not wait past the next sweep. `true` says that it swept: the host's own is due too.
     pub fn turn(&mut self, busy: bool, restless: bool) -> bool {
-        let restless = restless || self.paused > 0 || self.driver.wants_sweeping();
+        self.turn_within(if busy { Some(0) } else { None }, restless)
+    }
+
+    /// Like [`turn`](Self::turn), waiting for up to `limit` nanoseconds, or as long as it takes.
+    pub fn turn_within(&mut self, limit: Option<u64>, restless: bool) -> bool {
         // A connection that may be accepted by now is not to wait for another event.
-        let busy = busy || self.may_accept();
-        let limit = match (busy, restless) {
-            (true, _) => Some(0),
-            (false, true) => Some(SWEEP_NANOS),
-            (false, false) => None,
+        let limit = if self.may_accept() { Some(0) } else { limit };
+        let (busy, restless) = (limit == Some(0), self.is_restless(restless));
+        let longest = if restless { SWEEP_NANOS } else { u64::MAX };
+        let limit = match limit {
+            None if !restless => None,
+            limit => Some(limit.map_or(longest, |limit| limit.min(longest))),
         };
         self.driver.turn(limit);
         self.turns += 1;
-        let due = self.turns >= SWEEP_TURNS
-            || (restless && !busy && self.driver.kernel().lately().saturating_sub(self.swept) >= SWEEP_NANOS);
+        let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
-            self.turns = 0;
-            self.swept = self.driver.kernel().lately();
-            self.driver.sweep(SWEEP_DESCRIPTORS);
-            if self.paused > 0 {
-                self.resume_accepting();
-            }
+            self.sweep();
         }
         due
+    }
+
+    fn is_restless(&self, restless: bool) -> bool {
+        restless || self.paused > 0 || self.driver.wants_sweeping()
+    }
+
+    fn until_sweep(&self) -> u64 {
+        SWEEP_NANOS.saturating_sub(self.driver.kernel().lately().saturating_sub(self.swept))
+    }
+
+    fn sweep(&mut self) {
+        self.turns = 0;
+        self.swept = self.driver.kernel().lately();
+        self.driver.sweep(SWEEP_DESCRIPTORS);
+        if self.paused > 0 {
+            self.resume_accepting();
+        }
+    }
+
+    /// Keeps house if it is time to, for a host whose turns do not wait and who may not turn again soon. `true` says that
+    /// it swept.
+    pub fn sweep_in_time(&mut self, restless: bool) -> bool {
+        let due = self.is_restless(restless) && self.until_sweep() == 0;
+        if due {
+            self.sweep();
+        }
+        due
+    }
+
+    /// See [`Driver::doze`].
+    pub fn doze(&mut self) -> bool {
+        !self.may_accept() && self.driver.doze()
+    }
+
+    /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;
+    /// `None`: as long as it takes. See [`Driver::doze`].
+    pub fn until_due(&mut self, restless: bool) -> Option<u64> {
+        if self.stopping() || !self.doze() {
+            return Some(0);
+        }
+        let sweep = self.is_restless(restless).then(|| self.until_sweep());
+        sweep.into_iter().chain(self.driver.until_deadline()).min()
     }
 
     /// Whether [`next`](Self::next) may have something without another turn.

@@ -16,12 +16,13 @@ mod attempt;
 mod blocking;
 mod carries;
 mod config;
+mod embedding;
 mod epoll;
 mod fds;
 mod ledger;
 mod list;
 #[cfg(test)]
-mod numbers;
+pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;
@@ -117,14 +118,6 @@ impl<K: Kernel> Driver<K> {
         match &self.backend {
             Backend::Uring(_) => BackendKind::Uring,
             Backend::Readiness(readiness) => readiness.kind(),
-        }
-    }
-
-    /// The backend's own descriptor: it polls as readable when a turn has something to do.
-    pub fn descriptor(&self) -> Fd {
-        match &self.backend {
-            Backend::Uring(uring) => uring.descriptor(),
-            Backend::Readiness(readiness) => readiness.descriptor(),
         }
     }
 
@@ -447,9 +440,7 @@ impl<K: Kernel> Driver<K> {
             limit = Some(0);
         }
         self.look(limit);
-        for (op, result) in self.waker.awaken() {
-            self.complete(op, result);
-        }
+        self.rouse();
         self.due = true;
     }
 

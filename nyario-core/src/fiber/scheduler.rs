@@ -1,5 +1,7 @@
 //! The loop of native fibers.
 
+mod embedding;
+
 use super::blocking;
 use super::cold::Spare;
 use super::context::Context;
@@ -16,6 +18,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
 const SWITCHES_PER_TURN: u32 = 256;
@@ -84,9 +87,19 @@ impl<K: Kernel> Inner<K> {
         admitted
     }
 
+    /// Whether one of those that wait for room has it now.
+    fn crowd_moves(&self) -> bool {
+        !self.crowded.is_empty() && self.has_room()
+    }
+
+    /// Whether somebody does not wait for anything any more.
+    fn wants_to_run(&self) -> bool {
+        !self.ready.is_empty() || self.crowd_moves()
+    }
+
     /// Whose turn it is of those that wait for room.
     fn next_in_crowd(&mut self) -> Option<(ConnId, u64)> {
-        while !self.crowded.is_empty() && self.has_room() {
+        while self.crowd_moves() {
             let next = self.crowded.pop_front().filter(|&(conn, _)| self.runtime.conns().is_open(conn));
             if next.is_some() {
                 return next;
@@ -162,7 +175,11 @@ pub struct Loop<K: Kernel = Linux> {
     polls: Lists<OpId>,
     pollfds: Lists<libc::pollfd>,
     kernel: K,
+    number: u64,
 }
+
+/// How many loops the process has made.
+static LOOPS: AtomicU64 = AtomicU64::new(0);
 
 impl<K: Kernel> Loop<K> {
     /// A loop over that kernel.
@@ -193,6 +210,7 @@ impl<K: Kernel> Loop<K> {
             polls: Lists::new(),
             pollfds: Lists::new(),
             kernel,
+            number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
     }
 
@@ -337,7 +355,7 @@ impl<K: Kernel> Loop<K> {
             return Err(Errno(libc::EDEADLK));
         }
         while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
-            self.step();
+            self.step(None);
         }
         self.end();
         self.with(|inner| inner.runtime.rearm());
@@ -349,9 +367,10 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.has_work())
     }
 
-    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left.
-    /// Each of the first two has a bound of its own, so neither starves the other or the kernel.
-    fn step(&self) {
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
+    /// for up to `limit` nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the
+    /// kernel.
+    fn step(&self, limit: Option<u64>) {
         self.credit.set(SWITCHES_PER_TURN);
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
@@ -380,9 +399,9 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let crowd = !inner.crowded.is_empty() && inner.has_room();
-            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle || crowd;
-            if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
+            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
+            let limit = if busy { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
         });
@@ -460,7 +479,7 @@ impl<K: Kernel> Loop<K> {
         // With nobody left, what was accepted meanwhile is closed too, and closes end when the kernel has let go. A first
         // byte may start a handler even then, and that is waited for like the others.
         while refusals < REFUSALS && (stubborn > 0 || self.with(|inner| inner.runtime.wind_up())) {
-            self.step();
+            self.step(None);
             let left = live();
             refusals = if left == 0 || left < stubborn { 0 } else { refusals + 1 };
             stubborn = left;
@@ -888,6 +907,11 @@ impl<K: Kernel> Loop<K> {
     /// The backend at work.
     pub fn backend(&self) -> BackendKind {
         self.with(|inner| inner.runtime.backend())
+    }
+
+    /// Tells this loop from every other of the process; above 0.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The kernel beneath.

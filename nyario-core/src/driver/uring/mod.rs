@@ -2,6 +2,7 @@
 //! submitted; a connection of our own receives into provided buffers without being asked again (`receive`).
 
 mod buffers;
+mod embedding;
 mod everyday;
 mod receive;
 mod ring;
@@ -46,6 +47,10 @@ pub(super) struct Uring {
     wake_armed: bool,
     /// The loop is ending, and nobody wakes it any more.
     hushed: bool,
+    /// What the kernel signals whenever there is something to harvest, once a foreign loop has asked for it.
+    signal: Option<Fd>,
+    /// The kernel may have stopped doing so (see `embedding`).
+    signal_spent: bool,
 }
 
 /// Whether to submit without a try. A small send costs less as one of many in the turn's enter than as a system call
@@ -99,6 +104,8 @@ impl Uring {
             wake_count: Box::new(0),
             wake_armed: false,
             hushed: false,
+            signal: None,
+            signal_spent: false,
         })
     }
 
@@ -112,10 +119,6 @@ impl Uring {
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.ring.has_completions()
-    }
-
-    pub(super) fn descriptor(&self) -> Fd {
-        self.ring.fd()
     }
 
     #[inline(always)]
@@ -330,6 +333,7 @@ impl Uring {
             return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });
         }
         ledger.land(index);
+        self.signal_spent |= ledger.fds.at(fd).kind == Kind::Stream;
         let mut harvest = Harvest::Quiet;
         match self.verdict(ledger, index, cqe) {
             Verdict::Finish(result) => ledger.yield_to(&mut harvest, index, result),
