@@ -10,7 +10,7 @@ EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
 EXTENSION := nyario-ruby/lib/nyario.so
 
-.PHONY: build library gem examples demo test soak breaks setup header clean
+.PHONY: build library gem examples demo test soak breaks setup header install uninstall clean
 .DEFAULT_GOAL := build
 
 build: library gem examples
@@ -22,6 +22,7 @@ setup:
 library: setup
 	$(CARGO) build --release --package nyario-capi
 	ln -sf libnyario.so $(RELEASE)/$(SONAME)
+	$(CARGO) run --quiet --release --package nyario-manual
 
 # Moved into place, as a running Ruby may still have the one before mapped.
 gem: setup
@@ -40,6 +41,14 @@ $(RELEASE)/libnyario.so: library
 # Writes include/nyario.h from the comments in nyario-capi.
 header: setup
 	NYARIO_WRITE_HEADER=1 $(CARGO) test --quiet --package nyario-capi --test header
+
+# Builds nothing, so that root needs no cargo: `make library`, then `sudo make install`. PREFIX, LIBDIR, INCLUDEDIR, MANDIR
+# and DESTDIR are as everywhere.
+install:
+	scripts/install
+
+uninstall:
+	scripts/install --undo
 
 demo: build
 	scripts/demo

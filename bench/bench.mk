@@ -21,3 +21,34 @@ bench: build floors
 	$(CARGO) build --release --package nyario-bench
 	$(COMPARE) --workload echo
 	$(COMPARE) --workload http
+
+# What a fiber costs, beside the fibers of others, as far as their compilers and headers are at hand.
+FIBERS := nyario nyario-static \
+	$(if $(wildcard /usr/include/boost/context/fiber.hpp),boost-context) \
+	$(if $(wildcard /usr/include/boost/fiber/all.hpp),boost-fiber) \
+	$(if $(shell command -v go),go) tokio
+FIBERS := $(FIBERS:%=$(BENCH_OUT)/fibers-%)
+FIBER_FLAGS := -O2 -Wall -Wextra -Werror
+
+.PHONY: bench-fibers $(BENCH_OUT)/fibers-tokio
+bench-fibers: library $(FIBERS)
+	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-fibers
+
+$(BENCH_OUT)/fibers-nyario: bench/fibers/nyario.c bench/fibers/measure.h $(RELEASE)/libnyario.so | $(BENCH_OUT)
+	$(CC) -std=c11 -D_GNU_SOURCE $(FIBER_FLAGS) -Iinclude $< -o $@ -L$(RELEASE) -lnyario -Wl,-rpath,'$$ORIGIN/../release'
+
+$(BENCH_OUT)/fibers-nyario-static: bench/fibers/nyario.c bench/fibers/measure.h $(RELEASE)/libnyario.so | $(BENCH_OUT)
+	$(CC) -std=c11 -D_GNU_SOURCE $(FIBER_FLAGS) -Iinclude $< -o $@ $(RELEASE)/libnyario.a
+
+$(BENCH_OUT)/fibers-boost-context: bench/fibers/boost_context.cpp bench/fibers/measure.h | $(BENCH_OUT)
+	$(CXX) -std=c++17 $(FIBER_FLAGS) $< -o $@ -lboost_context
+
+$(BENCH_OUT)/fibers-boost-fiber: bench/fibers/boost_fiber.cpp bench/fibers/measure.h | $(BENCH_OUT)
+	$(CXX) -std=c++17 $(FIBER_FLAGS) $< -o $@ -lboost_fiber -lboost_context
+
+$(BENCH_OUT)/fibers-go: bench/fibers/goroutines.go | $(BENCH_OUT)
+	go build -o $@ $<
+
+$(BENCH_OUT)/fibers-tokio: | $(BENCH_OUT)
+	$(CARGO) build --quiet --release --locked --manifest-path bench/fibers/tokio/Cargo.toml --target-dir $(BENCH_OUT)/tokio
+	cp $(BENCH_OUT)/tokio/release/nyario-bench-tokio $@

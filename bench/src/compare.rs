@@ -2,11 +2,11 @@
 //! same round.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
 use crate::cores;
 use crate::load::{self, Plan};
+use crate::order::shuffled;
 use crate::server::{FLOOR, Row, Server};
 use crate::stats::{Spread, median};
 
@@ -151,14 +151,6 @@ fn measure(row: &Row, root: &Path, placement: Placement, plan: &Plan) -> Result<
 
 fn alike(one: Option<f64>, other: Option<f64>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one.max(other) <= TRIP_TOLERANCE * one.min(other))
-}
-
-/// The numbers below `count` in random order.
-fn shuffled(count: usize) -> Vec<usize> {
-    let random = RandomState::new();
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_cached_key(|index| random.hash_one(index));
-    order
 }
 
 impl fmt::Display for Comparison {

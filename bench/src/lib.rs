@@ -9,6 +9,7 @@ pub mod compare;
 pub mod cores;
 mod epoll;
 pub mod load;
+pub mod order;
 pub mod process;
 pub mod server;
 pub mod stats;

@@ -1,12 +1,13 @@
 //! The calling thread's own loop: made on first use, gone with the thread, and never shared with a forked child.
 
+mod cell;
 mod overflow;
 
 use crate::driver::Config;
 use crate::fiber::Loop;
 use crate::sys::{Errno, Linux};
 use overflow::HandlerStack;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::ptr::null;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,8 +16,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// What every call looks at; without a destructor, so that looking is a plain load.
-    static FAST: Cell<(*const Loop<Linux>, u32)> = const { Cell::new((null(), 0)) };
     static OWNER: OnceCell<Owner> = const { OnceCell::new() };
 }
 
@@ -27,7 +26,7 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let (looped, forks) = FAST.replace((null(), 0));
+        let (looped, forks) = mine().replace((null(), 0));
         if !looped.is_null() && forks == self::forks() {
             // SAFETY: it came from a box in `make`, and nothing reaches it any more. A forked child leaves its
             // parent's loop alone instead: the kernel's half of it belongs to the parent.
@@ -36,10 +35,18 @@ impl Drop for Owner {
     }
 }
 
+/// The calling thread's loop, null at first, and the forks behind it.
+#[inline(always)]
+fn mine() -> &'static cell::Place {
+    // SAFETY: the place is there, aligned and zero or as it was set, until the thread ends. 'static is a lie that the
+    // thread cannot catch, as with the loop itself (see `current`).
+    unsafe { &*cell::place() }
+}
+
 /// The thread's loop, if it has one.
 #[inline]
 pub fn current() -> Option<&'static Loop<Linux>> {
-    let (looped, forks) = FAST.get();
+    let (looped, forks) = mine().get();
     if looped.is_null() || forks != self::forks() {
         return None;
     }
@@ -88,7 +95,7 @@ fn make() -> Result<&'static Loop<Linux>, Errno> {
     OWNER.with(|owner| {
         owner.get_or_init(|| Owner { _handlers: HandlerStack::new() });
     });
-    FAST.set((looped, forks()));
+    mine().set((looped, forks()));
     // SAFETY: as in `current`.
     Ok(unsafe { &*looped })
 }

@@ -20,7 +20,8 @@ pub(super) struct Kqueue {
     fd: Fd,
     /// Registrations that the kernel has yet to be told of, two for each descriptor.
     changes: Vec<KEvent>,
-    most: usize,
+    /// As many as they may be.
+    receipts: Box<[KEvent]>,
     events: Box<[KEvent]>,
     next: usize,
     found: usize,
@@ -37,9 +38,9 @@ impl Kqueue {
             return Err(error);
         }
         let most = (config.submissions as usize & !1).clamp(2, BATCH);
-        let events = vec![KEvent::default(); BATCH].into_boxed_slice();
+        let [receipts, events] = [most, BATCH].map(|size| vec![KEvent::default(); size].into_boxed_slice());
         let changes = Vec::with_capacity(most);
-        Ok(Kqueue { fd, changes, most, events, next: 0, found: 0, told: VecDeque::new() })
+        Ok(Kqueue { fd, changes, receipts, events, next: 0, found: 0, told: VecDeque::new() })
     }
 
     pub(super) fn descriptor(&self) -> Fd {
@@ -47,7 +48,7 @@ impl Kqueue {
     }
 
     pub(super) fn register<K: Kernel>(&mut self, kernel: &K, fd: Fd, generation: u32) -> Result<(), Errno> {
-        if self.changes.len() == self.most {
+        if self.changes.len() == self.receipts.len() {
             self.flush(kernel)?;
         }
         let add = KEvent { ident: fd as usize, flags: abi::EV_ADD | abi::EV_CLEAR, ..KEvent::default() };
@@ -62,10 +63,9 @@ impl Kqueue {
     #[cold]
     fn flush<K: Kernel>(&mut self, kernel: &K) -> Result<(), Errno> {
         self.changes.iter_mut().for_each(|change| change.flags |= abi::EV_RECEIPT);
-        let mut receipts = vec![KEvent::default(); self.changes.len()];
-        let count = check(kernel.kevent(self.fd, &self.changes, &mut receipts, Some(0)))?;
+        let count = check(kernel.kevent(self.fd, &self.changes, &mut self.receipts, Some(0)))?;
         self.changes.clear();
-        let mut receipts = &receipts[..count as usize];
+        let mut receipts = &self.receipts[..count as usize];
         while !receipts.is_empty() {
             let (news, used) = read(receipts);
             receipts = &receipts[used..];
@@ -74,6 +74,12 @@ impl Kqueue {
             }
         }
         Ok(())
+    }
+
+    /// Tells the kernel of the changes, as the descriptor is to be watched by somebody else. `false` says that it could
+    /// not be done.
+    pub(super) fn settle<K: Kernel>(&mut self, kernel: &K) -> bool {
+        self.changes.is_empty() || self.flush(kernel).is_ok()
     }
 
     pub(super) fn wait<K: Kernel>(&mut self, kernel: &K, timeout: Option<u64>) -> i32 {

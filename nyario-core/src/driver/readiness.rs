@@ -77,6 +77,15 @@ impl Readiness {
         self.poller.has_news() || !self.accepting.is_empty()
     }
 
+    /// Sees to it that everything that is to happen shows at the descriptor; `false` says that something has happened.
+    pub(super) fn settle<K: Kernel>(&mut self, kernel: &K) -> bool {
+        let told = match &mut self.poller {
+            Poller::Epoll(_) => true,
+            Poller::Kqueue(kqueue) => kqueue.settle(kernel),
+        };
+        told && !self.has_news() && self.rested.is_empty()
+    }
+
     pub(super) fn descriptor(&self) -> Fd {
         match &self.poller {
             Poller::Epoll(epoll) => epoll.descriptor(),

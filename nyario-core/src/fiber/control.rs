@@ -1,8 +1,9 @@
 //! A fiber's control block. It lies at the top of the fiber's own stack, and what the fiber runs lies right below it:
 //! spawning allocates nothing else, and the lines that a switch touches are neighbours.
 
+use super::cold::Cold;
 use super::context::{Context, switch};
-use super::stack::{ALIGN, STACK_SIZE, Slot};
+use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
@@ -37,7 +38,11 @@ pub(super) struct Fiber {
     end: End,
     /// Drops the code of a fiber that has never run.
     discard: Option<unsafe fn(*mut Fiber)>,
+    /// What only some fibers have, or null.
+    pub(super) cold: *mut Cold,
 }
+
+const _: () = assert!(size_of::<Fiber>() == 128);
 
 /// A fiber and what it runs, as they lie on its stack.
 #[repr(C)]
@@ -54,7 +59,7 @@ impl Fiber {
     {
         const {
             assert!(align_of::<Whole<F>>() <= ALIGN, "what a fiber runs is aligned to a cache line at most");
-            assert!(size_of::<Whole<F>>() <= STACK_SIZE / 4, "what a fiber runs leaves room on its stack");
+            assert!(size_of::<Whole<F>>() <= STACK_LEAST / 4, "what a fiber runs leaves room on its stack");
         }
         let whole = slot.below(size_of::<Whole<F>>()).cast::<Whole<F>>();
         // SAFETY: the top of an unused stack, large and aligned enough; what runs grows down from there.
@@ -73,6 +78,7 @@ impl Fiber {
                 slot,
                 end: (0, false),
                 discard: Some(discard::<F>),
+                cold: std::ptr::null_mut(),
             });
             fiber
         }

@@ -5,14 +5,15 @@
 //! * A descriptor has one filter per queue. A queue of ours is two of the library's, one for each direction, beneath an
 //!   epoll, which is also what can be polled: the library's own descriptor, a pipe's end, cannot.
 //! * A queue that is closed is noticed later, by a thread, by a signal, and not in a child. Queues are not closed, but
-//!   emptied and used again.
+//!   emptied and used again; the thread is ended as soon as it waits for its first signal.
 //! * It overlooks that a descriptor is closed, and cannot change what is registered. What is closed is taken out first,
 //!   and what is registered again as well.
 //! * Receipts and errors are not counted and do not end the call. Changes are made one at a time.
 //! * It locks, so a signal handler must not ring an `EVFILT_USER`: that is an eventfd of ours.
 //! * It knows no eventfds, pidfds and the like: the epoll watches those itself.
 //! * It uses up `SO_ERROR`, says `EV_EOF` of every stream without bytes, and lets programs inherit what it opens.
-//!   `scripts/kqueue` leads those calls of its to this file.
+//!
+//! `scripts/kqueue` leads calls of its to this file.
 
 use super::{Fd, Kernel, Linux};
 use crate::sys::abi::{EpollEvent, KEvent, Timespec, kqueue as abi};
@@ -156,7 +157,24 @@ fn make_pair() -> Option<[Half; 2]> {
         let queue = unsafe { library_kqueue() };
         (queue >= 0).then(|| Half { queue, epoll: CREATED.get() })
     };
-    Some([half()?, half()?])
+    let pair = [half()?, half()?];
+    await_watchman();
+    Some(pair)
+}
+
+/// The library's thread, once it is about to end.
+static WATCHMAN: AtomicI32 = AtomicI32::new(0);
+
+/// Waits until the library's thread is gone, so that nobody counts it.
+fn await_watchman() {
+    loop {
+        let thread = WATCHMAN.load(Ordering::Acquire);
+        // SAFETY: signal 0 reaches nobody; it only finds out.
+        if thread != 0 && unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } < 0 {
+            return;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// A descriptor is about to be closed.
@@ -387,4 +405,26 @@ unsafe extern "C" fn nyario_kqueue_getsockopt(
     }
     // SAFETY: forwarded from the caller.
     unsafe { libc::getsockopt(fd, level, name, value, len) }
+}
+
+/// The library's thread begins to wait: it ends.
+#[unsafe(no_mangle)]
+extern "C" fn nyario_kqueue_sigwaitinfo(_set: *const c_void, _info: *mut c_void) -> c_int {
+    // SAFETY: the thread is detached and holds nothing. It does not return through the library's frames, and glibc is
+    // not asked, as it would unwind them.
+    unsafe {
+        WATCHMAN.store(libc::syscall(libc::SYS_gettid) as i32, Ordering::Release);
+        libc::syscall(libc::SYS_exit, 0);
+    }
+    unreachable!("the thread has ended")
+}
+
+/// The library asks for signals to its thread, which there is not.
+#[unsafe(no_mangle)]
+extern "C" fn nyario_kqueue_fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
+    const F_SETSIG: c_int = 10;
+    const F_SETOWN_EX: c_int = 15;
+    let argument = if command == libc::F_SETFL { argument & !(libc::O_ASYNC as usize) } else { argument };
+    // SAFETY: the remaining commands, of flags, take no memory.
+    if matches!(command, F_SETSIG | F_SETOWN_EX) { 0 } else { unsafe { libc::fcntl(fd, command, argument) } }
 }
