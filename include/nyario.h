@@ -68,12 +68,22 @@ typedef void (*nyario_handler)(int fd, void *arg);
  * `address` is `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, or `*` for every address of the
  * machine; port 0 lets the kernel choose), or the path of a unix socket, which has a `/` or no `:` in it. A path
  * that a dead server left behind is taken over. The socket is close-on-exec; nyario_register or nyario_close takes
- * it back. Does not suspend.
+ * it back. Suspends the fiber only while another name of a host is looked up.
  *
  * Returns the descriptor, or -EINVAL for NULL or text that is no address, -ENAMETOOLONG, -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM; for a name also -ECANCELED, -ETIMEDOUT, and NYARIO_EAI_NONAME and
+ * the other NYARIO_EAI_*. Since 0.1.
  */
 NYARIO_EXTERN int nyario_listen(const char *address);
+
+/**
+ * Like nyario_listen, but the address can be shared: each thread opens a socket of its own there, and the kernel spreads
+ * the connections over them (SO_REUSEPORT). Who opens the first with port 0 has to tell the others which port it got.
+ * A unix socket cannot be shared. Suspends the fiber as nyario_listen does.
+ *
+ * Returns as nyario_listen, and -EOPNOTSUPP for a path; -EADDRINUSE where somebody listens who does not share. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_listen_shared(const char *address);
 
 /**
  * Registers a listening socket with the calling thread's loop: from now on `handler(fd, arg)` serves each of its
@@ -106,12 +116,14 @@ NYARIO_EXTERN int nyario_stop(void);
 /* ---- Connections ----------------------------------------------------------------------------- */
 
 /**
- * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
+ * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). A host that goes by a name is
+ * looked up as nyario_getaddrinfo does, and its addresses are tried in turn until one answers. The descriptor is
  * close-on-exec and non-blocking; nyario_close ends it, and once nyario_read has been called on it, only nyario
  * must read it. Suspends the fiber.
  *
  * Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
- * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
+ * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, and for a name NYARIO_EAI_NONAME and the other NYARIO_EAI_*. Since
+ * 0.1.
  */
 NYARIO_EXTERN int nyario_dial(const char *address);
 

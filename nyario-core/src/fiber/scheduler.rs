@@ -613,11 +613,19 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         // SAFETY: the fiber runs.
-        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        let cancelled = unsafe { std::mem::take(&mut (*fiber).cancelled) };
         if cancelled || self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+        if self.is_late() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
+    /// Whether the running fiber's deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        let fiber = self.current.get();
+        // SAFETY: the fiber runs.
+        let deadline = if fiber.is_null() { 0 } else { unsafe { (*fiber).deadline } };
+        deadline != 0 && deadline <= self.kernel.now()
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
