@@ -113,6 +113,15 @@ NYARIO_EXTERN int nyario_loop(void);
  */
 NYARIO_EXTERN int nyario_stop(void);
 
+/**
+ * Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber; then its
+ * fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
+ * calls the grace that ends first counts. May be called from a signal handler, on the loop's thread. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a negative grace, -ESRCH when the thread has no loop. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_drain(int64_t grace);
+
 /* ---- Connections ----------------------------------------------------------------------------- */
 
 /**
@@ -492,6 +501,16 @@ NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 /**
+ * Names the loop of a thread of this process, and never another of it; above 0.
+ */
+typedef int64_t nyario_loop_id;
+
+/**
+ * Prepares the loop of one thread; `index` is the thread's number. Returns 0, or a negative errno.
+ */
+typedef int (*nyario_init)(unsigned int index, void *arg);
+
+/**
  * Runs `entry(arg)`, which may block, on a thread of a pool and stores what it returned in `*result`, unless `result`
  * is NULL. Suspends the fiber; off a fiber it simply calls `entry`.
  *
@@ -508,6 +527,61 @@ NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
  * or -ENOMEM when there is no thread and none can be made. Since 0.1.
  */
 NYARIO_EXTERN int nyario_blocking(nyario_entry entry, void *arg, void **result);
+
+/**
+ * The calling thread's loop, for other threads that post to it. Does not suspend.
+ *
+ * Returns its name, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN nyario_loop_id nyario_loop_self(void);
+
+/**
+ * Has the loop `target` run `entry(arg)` on a new fiber, which nobody joins and whose result is dropped. May be called
+ * on any thread, but not in a signal handler. What one thread posts begins in the order in which it was posted. Does not
+ * suspend.
+ *
+ * A loop that sleeps is woken. One that does not run begins `entry` when it next does, and one that is told to end
+ * begins it before it does, though whatever would wait is refused then; a thread that ends without running its loop
+ * again never begins it. A loop ends when it has neither server nor fiber, whoever may want to post to it: a fiber that
+ * sleeps keeps it.
+ *
+ * A connection that is to be served by another loop is best handed over before it is read: dup(2) it, post the
+ * duplicate, and close the original.
+ *
+ * Returns 0, or -EINVAL for a NULL entry, -ESRCH when there is no such loop any more. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_post(nyario_loop_id target, nyario_entry entry, void *arg);
+
+/**
+ * Runs `n` loops, each on a thread of its own, until all of them have ended; 0 stands for as many as there are processors
+ * that the process may use. If `pin` is not 0, each thread stays on one of these. On each thread `init(index, arg)` is
+ * called before its loop runs, off a fiber, to register servers (see nyario_listen_shared) and spawn fibers. Blocks the
+ * thread.
+ *
+ * A loop may end by itself, as in nyario_loop, or by nyario_stop on its thread, and the others go on;
+ * nyario_stop_threads and nyario_drain_threads end them all. When `init` fails, or a thread cannot begin, all the others
+ * are stopped. The threads inherit the signal mask of the caller.
+ *
+ * Returns 0, or the first error: of `init`, or -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EPERM, -EINVAL; -EINVAL for a NULL
+ * init, -EDEADLK on a fiber, -EBUSY while another such call goes on. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_threads(unsigned int n, int pin, nyario_init init, void *arg);
+
+/**
+ * Ends all loops of the nyario_threads that runs, as nyario_stop does each. May be called on any thread and in a signal
+ * handler. Does not suspend.
+ *
+ * Returns 0, or -ESRCH when there is none. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stop_threads(void);
+
+/**
+ * Ends all loops of the nyario_threads that runs, as nyario_drain does each. May be called on any thread and in a signal
+ * handler. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a negative grace, -ESRCH when there is none. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_drain_threads(int64_t grace);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

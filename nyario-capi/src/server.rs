@@ -110,3 +110,19 @@ pub extern "C" fn nyario_stop() -> c_int {
         })
     })
 }
+
+/// Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber; then its
+/// fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
+/// calls the grace that ends first counts. May be called from a signal handler, on the loop's thread. Does not suspend.
+///
+/// Returns 0, or -EINVAL for a negative grace, -ESRCH when the thread has no loop. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_drain(grace: i64) -> c_int {
+    guard(|| {
+        let grace = u64::try_from(grace).map_err(|_| Errno(libc::EINVAL))?;
+        local::current().ok_or(Errno(libc::ESRCH)).map(|looped| {
+            looped.drain(grace);
+            0
+        })
+    })
+}

@@ -3,11 +3,14 @@
 //! The runtime accepts for registered servers, starts a handler when its connection has something to say, and keeps
 //! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
 
+mod ending;
+
+pub use ending::Stopper;
+
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted, Waker};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted};
 use crate::sys::{Errno, Fd, Kernel, check};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use ending::Ending;
 
 /// What a host is to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,14 +97,13 @@ pub struct Runtime<K: Kernel> {
     turns: u32,
     swept: u64,
     complained: u64,
-    stop: Arc<AtomicBool>,
+    ending: Ending,
 }
 
 impl<K: Kernel> Runtime<K> {
     /// A runtime over that driver.
     pub fn new(driver: Driver<K>) -> Runtime<K> {
         let conns = Table::default();
-        let stop = Arc::new(AtomicBool::new(false));
         Runtime {
             driver,
             conns,
@@ -112,7 +114,7 @@ impl<K: Kernel> Runtime<K> {
             turns: 0,
             swept: 0,
             complained: 0,
-            stop,
+            ending: Ending::new(),
         }
     }
 
@@ -393,6 +395,11 @@ impl<K: Kernel> Runtime<K> {
         }
         let fd = result;
         let conn = self.conns.open(fd, Kind::Accepted, server);
+        if self.draining() {
+            // It came before its server was closed.
+            self.close(fd, whose::NOBODY);
+            return None;
+        }
         if self.is_full() {
             self.interrupt_accepting();
         }
@@ -473,21 +480,6 @@ impl<K: Kernel> Runtime<K> {
         self.driver.has_news() || self.may_accept()
     }
 
-    /// Asks the loop to end; see [`stopping`](Self::stopping).
-    pub fn stopper(&self) -> Stopper<K> {
-        Stopper { stop: self.stop.clone(), waker: self.driver.waker() }
-    }
-
-    /// Whether the loop was asked to end. The host ends it.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Forgets that the loop was asked to end.
-    pub fn rearm(&self) {
-        self.stop.store(false, Ordering::Relaxed);
-    }
-
     /// Closes the servers and the connections that have no fiber. The rest end with their fibers.
     pub fn shut(&mut self) {
         for fd in self.conns.select(|kind, idle| kind == Kind::Server || idle) {
@@ -517,25 +509,5 @@ impl<K: Kernel> Drop for Runtime<K> {
         for fd in self.conns.select(|kind, _| matches!(kind, Kind::Server | Kind::Accepted)) {
             self.close(fd, whose::NOBODY);
         }
-    }
-}
-
-/// Asks a loop to end, from any thread or from a signal handler.
-pub struct Stopper<K: Kernel> {
-    stop: Arc<AtomicBool>,
-    waker: Waker<K>,
-}
-
-impl<K: Kernel> Clone for Stopper<K> {
-    fn clone(&self) -> Self {
-        Stopper { stop: self.stop.clone(), waker: self.waker.clone() }
-    }
-}
-
-impl<K: Kernel> Stopper<K> {
-    /// Asks. Async-signal-safe.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.waker.wake();
     }
 }

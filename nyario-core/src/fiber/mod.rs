@@ -20,11 +20,13 @@ mod cold;
 mod context;
 mod control;
 mod name;
+mod post;
 mod scheduler;
 mod stack;
 mod table;
 
 pub use name::Name;
+pub use post::Poster;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
 pub use table::FiberId;

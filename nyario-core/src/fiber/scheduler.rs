@@ -5,6 +5,7 @@ use super::cold::Spare;
 use super::context::Context;
 use super::control::Fiber;
 use super::name::Name;
+use super::post::{Inbox, Posted, Poster};
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use crate::conn::{ConnId, Kind};
@@ -15,6 +16,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
 const SWITCHES_PER_TURN: u32 = 256;
@@ -148,6 +150,9 @@ impl<K: Kernel> Drop for Inner<K> {
 /// A loop and its fibers. It stays on the thread that made it.
 pub struct Loop<K: Kernel = Linux> {
     inner: UnsafeCell<Inner<K>>,
+    /// What other threads have for the loop to run.
+    inbox: Arc<Inbox>,
+    posted: Rc<Posted>,
     /// The fiber that runs, or null in the loop itself.
     current: Cell<*mut Fiber>,
     /// Where the loop goes on, while a fiber runs.
@@ -181,6 +186,8 @@ impl<K: Kernel> Loop<K> {
         };
         Ok(Loop {
             inner: UnsafeCell::new(inner),
+            inbox: Arc::new(Inbox::new()),
+            posted: Rc::default(),
             current: Cell::new(std::ptr::null_mut()),
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
@@ -340,13 +347,30 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn has_work(&self) -> bool {
-        self.with(|inner| inner.has_work())
+        self.with(|inner| inner.has_work()) || self.posted.waits() || self.inbox.has_news()
+    }
+
+    /// Begins what was posted, as far as there is room for fibers.
+    #[cold]
+    fn begin_posted(&self) {
+        self.posted.receive(&self.inbox);
+        while self.posted.waits() && self.with(|inner| inner.has_room()) {
+            let posted = self.posted.clone();
+            let created = self.create(Options::DETACHED, None, move || posted.run());
+            self.posted.promise(created.is_ok());
+            let Ok(fiber) = created else { return };
+            self.with(|inner| inner.ready.push(fiber));
+        }
     }
 
     /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left.
     /// Each of the first two has a bound of its own, so neither starves the other or the kernel.
     fn step(&self) {
         self.credit.set(SWITCHES_PER_TURN);
+        self.with(|inner| inner.runtime.heed());
+        if (self.inbox.has_news() || self.posted.waits()) && !self.ending.get() {
+            self.begin_posted();
+        }
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
             && let Some((conn, handler)) = self.with(|inner| inner.next_in_crowd())
@@ -373,10 +397,12 @@ impl<K: Kernel> Loop<K> {
         }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
-            let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
+            let stalled = self.posted.waits();
+            let idle = !inner.has_work() && !stalled && inner.runtime.driver().pending() == 0;
             let crowd = !inner.crowded.is_empty() && inner.has_room();
+            let crowd = crowd || (self.posted.is_next() && inner.has_room());
             let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle || crowd;
-            if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
+            if inner.runtime.turn(busy, stalled || inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
         });
@@ -441,7 +467,9 @@ impl<K: Kernel> Loop<K> {
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
     fn end(&self) {
         self.ending.set(true);
+        self.begin_posted();
         self.with(|inner| {
+            inner.runtime.hurry();
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
             for fiber in inner.fibers.fibers() {
@@ -473,6 +501,17 @@ impl<K: Kernel> Loop<K> {
     /// What ends the loop from other threads and from signal handlers.
     pub fn stopper(&self) -> Stopper<K> {
         self.with(|inner| inner.runtime.stopper())
+    }
+
+    /// What has this loop run code from other threads.
+    pub fn poster(&self) -> Poster<K> {
+        Poster::new(self.inbox.clone(), self.waker())
+    }
+
+    /// Ends the loop once its fibers have ended, or in so many nanoseconds: its servers and the connections that have no
+    /// fiber are closed at once, and then it waits for the fibers. The grace over, it ends as with [`stop`](Self::stop).
+    pub fn drain(&self, grace: u64) {
+        self.stopper().drain(grace);
     }
 
     /// What wakes parks of this loop from other threads.
@@ -831,6 +870,12 @@ impl<K: Kernel> Loop<K> {
     /// The kernel beneath.
     pub fn kernel(&self) -> &K {
         &self.kernel
+    }
+}
+
+impl<K: Kernel> Drop for Loop<K> {
+    fn drop(&mut self) {
+        self.inbox.close();
     }
 }
 
