@@ -87,6 +87,16 @@ typedef struct {
   uint64_t flags;
 } nyario_spawn_options;
 
+/**
+ * Names a timer of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_timer;
+
+/**
+ * What a timer calls.
+ */
+typedef void (*nyario_callback)(void *arg);
+
 #ifdef __cplusplus
 extern "C" {
 #endif /* __cplusplus */
@@ -280,6 +290,36 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/**
+ * Calls `callback(arg)` once, in so many nanoseconds, on a fiber of its own, which may suspend like any other. A timer
+ * that waits has no fiber and no stack, so there may be a million of them. It keeps nyario_loop running as a fiber
+ * does; when the loop ends, it ends without a call. `arg` must stay valid until the call has returned, or the timer has
+ * ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
+ * nyario_loop. Does not suspend.
+ *
+ * Returns the timer's name, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
+ * Since 0.1.
+ */
+NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback callback, void *arg);
+
+/**
+ * Like nyario_after, again and again: the k-th call is due k intervals of so many nanoseconds after now, however late
+ * the one before it was. One call runs at a time: those that come due before it has returned are left out, and are not
+ * made up for. nyario_timer_cancel ends it, or the end of the loop. Does not suspend.
+ *
+ * Returns the timer's name, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
+ * loop is ending. Since 0.1.
+ */
+NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback callback, void *arg);
+
+/**
+ * Ends a timer of this loop: no call of it begins any more, even if it is due. One that has begun is a fiber like any
+ * other, and goes on; a callback may end its own timer. Does not suspend.
+ *
+ * Returns 0, or -ESRCH for a timer that is unknown or has ended: also when its only call has begun. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
 
 /**
  * The name of an error, such as "ECONNRESET"; its sign does not matter. The text is constant and never NULL. Does not

@@ -26,6 +26,11 @@ pub enum Event {
         /// The word that its server was registered with.
         handler: u64,
     },
+    /// The time has come that was waited for with [`Runtime::arm`].
+    Alarm {
+        /// The word that the host handed in.
+        timer: u64,
+    },
 }
 
 /// When the handler of a new connection starts.
@@ -43,7 +48,10 @@ mod whose {
     pub(super) const HOST: u64 = 0;
     pub(super) const SERVER: u64 = 1;
     pub(super) const CONNECTION: u64 = 2;
+    /// Of an operation whose end interests nobody, if that is all the word says; else of a timer.
     pub(crate) const NOBODY: u64 = 3;
+    pub(super) const TIMER: u64 = 7;
+    pub(super) const TIMER_BITS: u32 = 3;
 }
 
 /// The waiter of operations whose end interests nobody.
@@ -136,6 +144,17 @@ impl<K: Kernel> Runtime<K> {
         debug_assert!(waiter & whose::MASK == whose::HOST);
         // SAFETY: forwarded from the caller.
         unsafe { self.driver.submit(op, waiter, deadline) }
+    }
+
+    /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
+    /// [`cancel`](Self::cancel) takes it back, unless the time has come: an event may be on its way then.
+    pub fn arm(&mut self, timer: u64, when: u64) -> OpId {
+        debug_assert!(timer >> (64 - whose::TIMER_BITS) == 0);
+        // SAFETY: a park lends no memory.
+        match unsafe { self.driver.submit(Op::Park, timer << whose::TIMER_BITS | whose::TIMER, when.max(1)) } {
+            Submitted::Pending(op) => op,
+            Submitted::Done(_) => OpId::NONE,
+        }
     }
 
     /// Registers a listening socket: from now on each of its connections gets `handler`. The socket becomes the
@@ -364,6 +383,10 @@ impl<K: Kernel> Runtime<K> {
                 whose::HOST => return Some(Event::Resume { waiter, result }),
                 whose::SERVER => self.accepted((waiter >> 2) as u32, result, more),
                 whose::CONNECTION => self.spoke(ConnId::from_word(waiter >> 2), result),
+                // A park that ends with 0 has met its deadline.
+                _ if waiter != whose::NOBODY && result == 0 => {
+                    Some(Event::Alarm { timer: waiter >> whose::TIMER_BITS })
+                }
                 _ => None,
             };
             if event.is_some() {

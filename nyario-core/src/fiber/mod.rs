@@ -16,6 +16,7 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod callback;
 mod cold;
 mod context;
 mod control;
@@ -23,8 +24,10 @@ mod name;
 mod scheduler;
 mod stack;
 mod table;
+mod timers;
 
 pub use name::Name;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
 pub use table::FiberId;
+pub use timers::TimerId;

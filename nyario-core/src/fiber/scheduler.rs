@@ -3,10 +3,11 @@
 use super::blocking;
 use super::cold::Spare;
 use super::context::Context;
-use super::control::Fiber;
+use super::control::{Errand, Fiber};
 use super::name::Name;
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
+use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
 use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
@@ -50,8 +51,18 @@ pub(crate) struct Overflow {
 /// What serves a connection: called on a fiber of its own with the connection's descriptor.
 type Handler = Rc<dyn Fn(Fd)>;
 
-struct Inner<K: Kernel> {
-    runtime: Runtime<K>,
+/// What waits for room among the fibers.
+#[derive(Clone, Copy)]
+enum Waiting {
+    /// The handler of a connection.
+    Handler(ConnId, u64),
+    /// The call of a timer.
+    Call(TimerId),
+}
+
+pub(super) struct Inner<K: Kernel> {
+    pub(super) runtime: Runtime<K>,
+    pub(super) timers: Timers,
     fibers: FiberTable,
     stacks: StackPool<K>,
     spare: Spare,
@@ -60,35 +71,34 @@ struct Inner<K: Kernel> {
     /// How many fibers there may be.
     most: usize,
     handlers: Vec<Handler>,
-    /// Connections whose handlers wait for room among the fibers.
-    crowded: VecDeque<(ConnId, u64)>,
+    crowded: VecDeque<Waiting>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
     fn has_work(&self) -> bool {
-        self.fibers.live() > 0 || self.runtime.serving() > 0 || !self.crowded.is_empty()
+        self.fibers.live() + self.timers.live() + self.crowded.len() > 0 || self.runtime.serving() > 0
     }
 
     fn has_room(&self) -> bool {
         self.fibers.live() < self.most
     }
 
-    /// Whether the handler of a connection may start. If not, it joins those that wait for their turn.
-    fn admits(&mut self, conn: ConnId, handler: u64) -> bool {
+    /// Whether what is to run on a new fiber may start. If not, it joins those that wait for their turn.
+    fn admits(&mut self, waiting: Waiting) -> bool {
         let admitted = self.crowded.is_empty() && self.has_room();
         if !admitted {
-            self.crowded.push_back((conn, handler));
+            self.crowded.push_back(waiting);
         }
         admitted
     }
 
     /// Whose turn it is of those that wait for room.
-    fn next_in_crowd(&mut self) -> Option<(ConnId, u64)> {
+    fn next_in_crowd(&mut self) -> Option<Waiting> {
         while !self.crowded.is_empty() && self.has_room() {
-            let next = self.crowded.pop_front().filter(|&(conn, _)| self.runtime.conns().is_open(conn));
-            if next.is_some() {
-                return next;
+            match self.crowded.pop_front() {
+                Some(Waiting::Handler(conn, _)) if !self.runtime.conns().is_open(conn) => {}
+                next => return next,
             }
         }
         None
@@ -156,7 +166,7 @@ pub struct Loop<K: Kernel = Linux> {
     credit: Cell<u32>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
-    ending: Cell<bool>,
+    pub(super) ending: Cell<bool>,
     kernel: K,
 }
 
@@ -172,6 +182,7 @@ impl<K: Kernel> Loop<K> {
             runtime: Runtime::new(driver),
             fibers: FiberTable::new(),
             stacks: StackPool::new(kernel.clone()),
+            timers: Timers::new(),
             spare: Spare::default(),
             class: Class::default(),
             most: usize::MAX,
@@ -193,8 +204,8 @@ impl<K: Kernel> Loop<K> {
     /// Works on the loop's state. Nothing that is called within may switch fibers or run foreign code: that is what
     /// makes the borrow exclusive.
     #[inline(always)]
-    fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
-        // SAFETY: the loop is not Sync, `work` is one of this file's closures, and none of them switches, calls back
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
+        // SAFETY: the loop is not Sync, `work` is one of this folder's closures, and none of them switches, calls back
         // into the loop, or runs code that could.
         work(unsafe { &mut *self.inner.get() })
     }
@@ -213,16 +224,16 @@ impl<K: Kernel> Loop<K> {
         if !self.with(|inner| inner.has_room()) {
             return Err(Errno(libc::EAGAIN));
         }
-        let fiber = self.create(options, None, code)?;
+        let fiber = self.create(options, Errand::Own, code)?;
         self.with(|inner| inner.ready.push(fiber));
         // SAFETY: the fiber is new, and nothing has ended it.
         Ok(unsafe { (*fiber).id })
     }
 
-    fn create(
+    pub(super) fn create(
         &self,
         options: Options<'_>,
-        conn: Option<ConnId>,
+        errand: Errand,
         code: impl FnOnce() -> u64 + 'static,
     ) -> Result<*mut Fiber, Errno> {
         let name = Name::new(options.name)?;
@@ -231,7 +242,7 @@ impl<K: Kernel> Loop<K> {
             let slot = inner.stacks.take(class)?;
             // A panic ends the fiber and not the loop; the panic hook has told of it by then.
             let guarded = move || catch_unwind(AssertUnwindSafe(code)).map_or((0, false), |value| (value, true));
-            let fiber = Fiber::create(slot, conn, guarded);
+            let fiber = Fiber::create(slot, errand, guarded);
             let id = inner.fibers.insert(fiber, options.detached);
             // SAFETY: the control block was just laid out.
             unsafe {
@@ -349,10 +360,13 @@ impl<K: Kernel> Loop<K> {
         self.credit.set(SWITCHES_PER_TURN);
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
-            && let Some((conn, handler)) = self.with(|inner| inner.next_in_crowd())
+            && let Some(waiting) = self.with(|inner| inner.next_in_crowd())
         {
             delivered += 1;
-            self.start(conn, handler);
+            match waiting {
+                Waiting::Handler(conn, handler) => self.start(conn, handler),
+                Waiting::Call(timer) => self.call(timer, true),
+            }
         }
         loop {
             while let Some(fiber) = self.next_ready() {
@@ -365,10 +379,16 @@ impl<K: Kernel> Loop<K> {
             delivered += 1;
             match event {
                 Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
-                Event::Start { conn, handler } if self.with(|inner| inner.admits(conn, handler)) => {
-                    self.start(conn, handler);
+                Event::Start { conn, handler } => {
+                    if self.with(|inner| inner.admits(Waiting::Handler(conn, handler))) {
+                        self.start(conn, handler);
+                    }
                 }
-                Event::Start { .. } => {}
+                Event::Alarm { timer } => {
+                    let timer = TimerId::from_word(timer);
+                    let admitted = self.with(|inner| inner.admits(Waiting::Call(timer)));
+                    self.call(timer, admitted);
+                }
             }
         }
         self.with(|inner| {
@@ -398,7 +418,7 @@ impl<K: Kernel> Loop<K> {
             handler(conn.fd());
             0
         };
-        match self.create(Options::DETACHED, Some(conn), code) {
+        match self.create(Options::DETACHED, Errand::Serves(conn), code) {
             Ok(fiber) => self.switch(fiber, 0),
             Err(error) => {
                 eprintln!("nyario: a connection is dropped: {error}");
@@ -410,7 +430,7 @@ impl<K: Kernel> Loop<K> {
     /// Inlined where the loop hands out events: a call in between would cost each fiber two mispredicted returns (see
     /// `context`).
     #[inline(always)]
-    fn switch(&self, fiber: *mut Fiber, result: i32) {
+    pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
@@ -425,22 +445,30 @@ impl<K: Kernel> Loop<K> {
     #[cold]
     fn bury(&self, fiber: *mut Fiber) {
         // SAFETY: it has ended, and its stack, on which it lies, is given back below; nothing of it is touched after that.
-        let (id, conn, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).conn, Fiber::bury(fiber)) };
-        self.with(|inner| {
+        let (id, errand, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).errand, Fiber::bury(fiber)) };
+        let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
             inner.runtime.driver().complete(joiner, 1);
             // SAFETY: as said above.
             unsafe { inner.clear(fiber, slot) };
-            if let Some(conn) = conn {
-                inner.runtime.finish(conn);
+            match errand {
+                Errand::Own => None,
+                Errand::Serves(conn) => {
+                    inner.runtime.finish(conn);
+                    None
+                }
+                Errand::Timer(timer) => inner.called(timer, self.kernel.now(), self.ending.get()),
             }
         });
+        // What a timer holds may be foreign code's.
+        drop(over);
     }
 
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
     fn end(&self) {
         self.ending.set(true);
+        drop(self.with(|inner| inner.disarm()));
         self.with(|inner| {
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
