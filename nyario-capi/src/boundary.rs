@@ -23,15 +23,23 @@ pub(crate) fn on_loop<R: From<i16>>(body: impl FnOnce(&'static Loop) -> Result<R
 }
 
 /// Makes the thread's loop. What std does on the way, waiting for another thread or telling of a denied backend, may
-/// set errno, which is the caller's.
+/// set errno.
 #[cold]
 fn make() -> Result<&'static Loop, Errno> {
-    // SAFETY: the address of the thread's own errno.
-    let errno = unsafe { &mut *libc::__errno_location() };
-    let before = *errno;
-    let made = local::get();
-    *errno = before;
-    made
+    keeping_errno(local::get)
+}
+
+/// Works with what may set errno, such as std's locks or the C library, and leaves errno, which is the caller's, as it
+/// was.
+pub(crate) fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the address of the thread's own errno; a fiber never moves to another thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { *errno = before };
+    result
 }
 
 /// The text that a C string holds.

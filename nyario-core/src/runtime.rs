@@ -4,7 +4,7 @@
 //! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
 
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Completion, Driver, Op, OpId, Submitted, Waker};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted, Waker};
 use crate::sys::{Errno, Fd, Kernel, check};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,6 +71,7 @@ struct Server {
     conn: ConnId,
     handler: u64,
     start: Start,
+    carries: Carries,
     state: Accepting,
     /// What accepts, while it is running.
     op: OpId,
@@ -169,7 +170,8 @@ impl<K: Kernel> Runtime<K> {
         if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 || self.serves(fd) {
             return Err(Errno(libc::EINVAL));
         }
-        if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        let carries = Carries::of(kernel, fd)?;
+        if carries == Carries::Messages {
             return Err(Errno(libc::EPROTOTYPE));
         }
         let flags = check(kernel.flags(fd))?;
@@ -177,7 +179,7 @@ impl<K: Kernel> Runtime<K> {
         let server = self.servers.iter().position(|server| server.state == Accepting::Ended);
         let server = server.unwrap_or(self.servers.len());
         let conn = self.conns.open(fd, Kind::Server, server as u32);
-        let entry = Server { conn, handler, start, state: Accepting::Running, op: OpId::NONE };
+        let entry = Server { conn, handler, start, carries, state: Accepting::Running, op: OpId::NONE };
         if server == self.servers.len() {
             self.servers.push(entry)
         } else {
@@ -198,7 +200,8 @@ impl<K: Kernel> Runtime<K> {
 
     /// Allows so many accepted connections at a time, which is at least one; any number if nothing is said. Beyond it
     /// accepting pauses, and who comes waits in the kernel's queue. Those that are there already stay. With several
-    /// servers, each of them may accept one more that has come at the same moment.
+    /// servers, each of them may accept one more that has come at the same moment; and one that is accepting already
+    /// takes who comes before the kernel has heard of the limit.
     ///
     /// # Errors
     ///
@@ -319,16 +322,24 @@ impl<K: Kernel> Runtime<K> {
         }
     }
 
-    /// Enters a connection that the host has opened.
+    /// Enters a connection that the host has opened, by which nothing but bytes or messages comes: see [`Carries`].
     ///
     /// # Errors
     ///
     /// As [`Driver::own`]; `ENOTSOCK` and `EBADF`.
     pub fn opened(&mut self, fd: Fd, nonblocking: bool) -> Result<ConnId, Errno> {
-        // Bytes may be received ahead and joined; messages may not.
-        if self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_STREAM {
-            self.driver.own(fd, nonblocking)?;
-        }
+        let kind = self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
+        let carries = if kind == libc::SOCK_STREAM { Carries::Bytes } else { Carries::Messages };
+        self.opened_as(fd, nonblocking, carries)
+    }
+
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<ConnId, Errno> {
+        self.driver.own(fd, nonblocking, carries)?;
         Ok(self.conns.open(fd, Kind::Client, 0))
     }
 
@@ -409,7 +420,8 @@ impl<K: Kernel> Runtime<K> {
         if self.is_full() {
             self.interrupt_accepting();
         }
-        if let Err(error) = self.driver.own(fd, false) {
+        let carries = self.servers[server as usize].carries;
+        if let Err(error) = self.driver.own(fd, false, carries) {
             eprintln!("nyario: a connection is dropped: {error}");
             self.close(fd, whose::NOBODY);
             return None;
@@ -457,27 +469,68 @@ impl<K: Kernel> Runtime<K> {
     /// Takes a turn: one look at the kernel, then housekeeping when it is due. With `busy` it does not wait; with
     /// `restless` it does not wait past the next sweep. `true` says that it swept: the host's own is due too.
     pub fn turn(&mut self, busy: bool, restless: bool) -> bool {
-        let restless = restless || self.paused > 0 || self.driver.wants_sweeping();
+        self.turn_within(if busy { Some(0) } else { None }, restless)
+    }
+
+    /// Like [`turn`](Self::turn), waiting for up to `limit` nanoseconds, or as long as it takes.
+    pub fn turn_within(&mut self, limit: Option<u64>, restless: bool) -> bool {
         // A connection that may be accepted by now is not to wait for another event.
-        let busy = busy || self.may_accept();
-        let limit = match (busy, restless) {
-            (true, _) => Some(0),
-            (false, true) => Some(SWEEP_NANOS),
-            (false, false) => None,
+        let limit = if self.may_accept() { Some(0) } else { limit };
+        let (busy, restless) = (limit == Some(0), self.is_restless(restless));
+        let longest = if restless { SWEEP_NANOS } else { u64::MAX };
+        let limit = match limit {
+            None if !restless => None,
+            limit => Some(limit.map_or(longest, |limit| limit.min(longest))),
         };
         self.driver.turn(limit);
         self.turns += 1;
-        let due = self.turns >= SWEEP_TURNS
-            || (restless && !busy && self.driver.kernel().lately().saturating_sub(self.swept) >= SWEEP_NANOS);
+        let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
-            self.turns = 0;
-            self.swept = self.driver.kernel().lately();
-            self.driver.sweep(SWEEP_DESCRIPTORS);
-            if self.paused > 0 {
-                self.resume_accepting();
-            }
+            self.sweep();
         }
         due
+    }
+
+    fn is_restless(&self, restless: bool) -> bool {
+        restless || self.paused > 0 || self.driver.wants_sweeping()
+    }
+
+    fn until_sweep(&self) -> u64 {
+        SWEEP_NANOS.saturating_sub(self.driver.kernel().lately().saturating_sub(self.swept))
+    }
+
+    fn sweep(&mut self) {
+        self.turns = 0;
+        self.swept = self.driver.kernel().lately();
+        self.driver.sweep(SWEEP_DESCRIPTORS);
+        if self.paused > 0 {
+            self.resume_accepting();
+        }
+    }
+
+    /// Keeps house if it is time to, for a host whose turns do not wait and who may not turn again soon. `true` says that
+    /// it swept.
+    pub fn sweep_in_time(&mut self, restless: bool) -> bool {
+        let due = self.is_restless(restless) && self.until_sweep() == 0;
+        if due {
+            self.sweep();
+        }
+        due
+    }
+
+    /// See [`Driver::doze`].
+    pub fn doze(&mut self) -> bool {
+        !self.may_accept() && self.driver.doze()
+    }
+
+    /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;
+    /// `None`: as long as it takes. See [`Driver::doze`].
+    pub fn until_due(&mut self, restless: bool) -> Option<u64> {
+        if self.stopping() || !self.doze() {
+            return Some(0);
+        }
+        let sweep = self.is_restless(restless).then(|| self.until_sweep());
+        sweep.into_iter().chain(self.driver.until_deadline()).min()
     }
 
     /// Whether [`next`](Self::next) may have something without another turn.

@@ -1,5 +1,7 @@
 //! The loop of native fibers.
 
+mod embedding;
+
 use super::blocking;
 use super::cold::Spare;
 use super::context::Context;
@@ -9,13 +11,14 @@ use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Linux, check};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
 const SWITCHES_PER_TURN: u32 = 256;
@@ -93,9 +96,19 @@ impl<K: Kernel> Inner<K> {
         admitted
     }
 
+    /// Whether one of those that wait for room has it now.
+    fn crowd_moves(&self) -> bool {
+        !self.crowded.is_empty() && self.has_room()
+    }
+
+    /// Whether somebody does not wait for anything any more.
+    fn wants_to_run(&self) -> bool {
+        !self.ready.is_empty() || self.crowd_moves()
+    }
+
     /// Whose turn it is of those that wait for room.
     fn next_in_crowd(&mut self) -> Option<Waiting> {
-        while !self.crowded.is_empty() && self.has_room() {
+        while self.crowd_moves() {
             match self.crowded.pop_front() {
                 Some(Waiting::Handler(conn, _)) if !self.runtime.conns().is_open(conn) => {}
                 next => return next,
@@ -168,7 +181,11 @@ pub struct Loop<K: Kernel = Linux> {
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
     kernel: K,
+    number: u64,
 }
+
+/// How many loops the process has made.
+static LOOPS: AtomicU64 = AtomicU64::new(0);
 
 impl<K: Kernel> Loop<K> {
     /// A loop over that kernel.
@@ -198,6 +215,7 @@ impl<K: Kernel> Loop<K> {
             running: Cell::new(false),
             ending: Cell::new(false),
             kernel,
+            number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
     }
 
@@ -331,8 +349,8 @@ impl<K: Kernel> Loop<K> {
         })
     }
 
-    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber has ended. Then servers are
-    /// closed, the remaining fibers are cancelled and waited for, and connections are closed.
+    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber and timer has ended. Then
+    /// servers are closed, timers ended, the remaining fibers are cancelled and waited for, and connections are closed.
     ///
     /// # Errors
     ///
@@ -342,7 +360,7 @@ impl<K: Kernel> Loop<K> {
             return Err(Errno(libc::EDEADLK));
         }
         while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
-            self.step();
+            self.step(None);
         }
         self.end();
         self.with(|inner| inner.runtime.rearm());
@@ -354,9 +372,10 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.has_work())
     }
 
-    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left.
-    /// Each of the first two has a bound of its own, so neither starves the other or the kernel.
-    fn step(&self) {
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
+    /// for up to `limit` nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the
+    /// kernel.
+    fn step(&self, limit: Option<u64>) {
         self.credit.set(SWITCHES_PER_TURN);
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
@@ -394,9 +413,9 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let crowd = !inner.crowded.is_empty() && inner.has_room();
-            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle || crowd;
-            if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
+            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
+            let limit = if busy { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
         });
@@ -482,7 +501,7 @@ impl<K: Kernel> Loop<K> {
         // With nobody left, what was accepted meanwhile is closed too, and closes end when the kernel has let go. A first
         // byte may start a handler even then, and that is waited for like the others.
         while refusals < REFUSALS && (stubborn > 0 || self.with(|inner| inner.runtime.wind_up())) {
-            self.step();
+            self.step(None);
             let left = live();
             refusals = if left == 0 || left < stubborn { 0 } else { refusals + 1 };
             stubborn = left;
@@ -616,6 +635,36 @@ impl<K: Kernel> Loop<K> {
         };
         // A park that ends by itself has met the deadline.
         check(if result == 0 { -libc::ETIMEDOUT } else { result })
+    }
+
+    /// Like [`park`](Self::park), for what has to be waited out: neither a cancel nor the deadline nor the end of the loop
+    /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
+    pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
+        let fiber = self.current.get();
+        // SAFETY: a park lends no memory.
+        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
+        let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
+        announce(id);
+        // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
+        unsafe { Fiber::suspend(fiber) };
+    }
+
+    /// Why the running fiber must not begin to wait, if there is a reason; off a fiber there is none.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`, which is used up, and `ETIMEDOUT`.
+    pub(crate) fn refusal(&self) -> Result<(), Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the fiber runs.
+        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        if cancelled || self.ending.get() {
+            return Err(Errno(libc::ECANCELED));
+        }
+        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
@@ -784,6 +833,25 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.opened(fd, nonblocking)).map(drop)
     }
 
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.opened_as(fd, nonblocking, carries)).map(drop)
+    }
+
+    /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`].
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must be valid.
+    pub unsafe fn attempt(&self, op: Op) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().attempt(op) })
+    }
+
     /// How many connections of a kind are open.
     pub fn connections(&self, kind: Kind) -> usize {
         self.with(|inner| inner.runtime.conns().count(kind))
@@ -797,6 +865,11 @@ impl<K: Kernel> Loop<K> {
     /// The backend at work.
     pub fn backend(&self) -> BackendKind {
         self.with(|inner| inner.runtime.backend())
+    }
+
+    /// Tells this loop from every other of the process; above 0.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The kernel beneath.
