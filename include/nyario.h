@@ -24,6 +24,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/select.h>
 #include <sys/types.h>
 
 struct addrinfo;
@@ -43,6 +44,7 @@ struct sockaddr;
 
 struct msghdr;
 struct iovec;
+struct pollfd;
 
 #define NYARIO_MUTEX_INIT {{0}}
 #define NYARIO_RWLOCK_INIT {{0}}
@@ -370,6 +372,31 @@ NYARIO_EXTERN ssize_t nyario_readv(int fd, const struct iovec *iov, int count);
  * call tells why); or -EINVAL for NULL or another number of buffers, and what nyario_write does. Since 0.1.
  */
 NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
+
+/* ---- Waiting for several descriptors --------------------------------------------------------- */
+
+/**
+ * Waits until at least one of `count` descriptors has something to tell, and fills in their revents, as poll(2) does:
+ * negative descriptors are passed over, and one that is not open is told as POLLNVAL. `timeout` is in nanoseconds;
+ * negative waits for ever. The array is borrowed until the call returns. Suspends the fiber; with no descriptors it is a
+ * sleep.
+ *
+ * Returns how many have something to tell, 0 when the time is up, or -EINVAL for NULL or more descriptors than the process
+ * may have, -EBADF when one of them is closed meanwhile, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since
+ * 0.1.
+ */
+NYARIO_EXTERN int nyario_poll(struct pollfd *fds, size_t count, int64_t timeout);
+
+/**
+ * Waits until at least one of the descriptors below `count` in the sets is readable, writable or exceptional, and
+ * leaves only those in the sets, as select(2) does; `count` may be above FD_SETSIZE if the sets are as large. Any set may
+ * be NULL. `timeout` is in nanoseconds; negative waits for ever. The sets are borrowed until the call returns, and are
+ * left alone when it fails. Suspends the fiber.
+ *
+ * Returns how many places are left in the sets, 0 when the time is up, or -EBADF for a descriptor that is not open or is
+ * closed meanwhile, -EINVAL for a negative `count`, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, int64_t timeout);
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 

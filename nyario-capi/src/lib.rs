@@ -10,6 +10,8 @@ mod socket;
 
 mod vector;
 
+mod poll;
+
 mod names;
 
 mod fiber;

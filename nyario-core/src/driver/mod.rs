@@ -11,6 +11,7 @@
 //! The driver knows nothing of fibers: a waiter is one word, handed in with an operation and handed back with its
 //! completion. Every backend gives the same answers; `NYARIO_BACKEND` picks one.
 
+mod ahead;
 mod attempt;
 mod blocking;
 mod carries;

@@ -20,6 +20,7 @@ mod callback;
 mod cold;
 mod context;
 mod control;
+mod lists;
 mod name;
 mod scheduler;
 mod stack;

@@ -6,6 +6,7 @@ use super::blocking;
 use super::cold::Spare;
 use super::context::Context;
 use super::control::{Errand, Fiber};
+use super::lists::Lists;
 use super::name::Name;
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
@@ -180,6 +181,9 @@ pub struct Loop<K: Kernel = Linux> {
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
+    /// What calls that wait for several descriptors write down.
+    polls: Lists<OpId>,
+    pollfds: Lists<libc::pollfd>,
     kernel: K,
     number: u64,
 }
@@ -214,6 +218,8 @@ impl<K: Kernel> Loop<K> {
             credit: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
+            polls: Lists::new(),
+            pollfds: Lists::new(),
             kernel,
             number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
@@ -637,6 +643,50 @@ impl<K: Kernel> Loop<K> {
         check(if result == 0 { -libc::ETIMEDOUT } else { result })
     }
 
+    /// Suspends the running fiber until one of several polls has something to tell, until that time (0: for ever), a cancel
+    /// or the fiber's deadline. Whatever was begun is over when it returns: above 0 for something to tell, 0 when the time
+    /// is up, or a negative errno. To be called on a fiber.
+    pub(crate) fn wait_for_any(&self, polls: impl Iterator<Item = (Fd, u32)>, until: u64) -> i32 {
+        self.polls.lend(|begun| {
+            let fiber = self.current.get();
+            // SAFETY: the fiber runs.
+            let deadline = unsafe { (*fiber).deadline };
+            let sooner = deadline != 0 && (until == 0 || deadline < until);
+            let submit = |op, deadline| {
+                // SAFETY: parks and polls lend no memory.
+                self.with(|inner| unsafe { inner.runtime.submit(op, fiber as u64, deadline) })
+            };
+            let park = match submit(Op::Park, if sooner { deadline } else { until }) {
+                Submitted::Pending(park) => park,
+                Submitted::Done(result) => return result,
+            };
+            let mut told = None;
+            for (fd, events) in polls {
+                match submit(Op::Poll { fd, events }, 0) {
+                    Submitted::Pending(id) => begun.push(id),
+                    Submitted::Done(result) => {
+                        told = Some(result);
+                        break;
+                    }
+                }
+            }
+            begun.push(park);
+            let mut left = begun.len();
+            let result = told.unwrap_or_else(|| {
+                left -= 1;
+                self.park_on(fiber, park)
+            });
+            self.with(|inner| begun.iter().for_each(|&id| inner.runtime.cancel(id)));
+            while left > 0 {
+                // Nobody cancels these but the loop above: the control block does not name them.
+                // SAFETY: the fiber runs, and each operation that is left resumes it once.
+                unsafe { Fiber::suspend(fiber) };
+                left -= 1;
+            }
+            if result == 0 && sooner { -libc::ETIMEDOUT } else { result }
+        })
+    }
+
     /// Like [`park`](Self::park), for what has to be waited out: neither a cancel nor the deadline nor the end of the loop
     /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
     pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
@@ -850,6 +900,26 @@ impl<K: Kernel> Loop<K> {
     pub unsafe fn attempt(&self, op: Op) -> i32 {
         // SAFETY: forwarded from the caller.
         self.with(|inner| unsafe { inner.runtime.driver().attempt(op) })
+    }
+
+    /// Lists of descriptors to be borrowed while a call waits for them.
+    pub(crate) fn pollfds(&self) -> &Lists<libc::pollfd> {
+        &self.pollfds
+    }
+
+    /// The poll bits among `events` that hold because of what the loop has received: see [`Driver::held`].
+    pub(crate) fn held(&self, fd: Fd, events: u32) -> u32 {
+        self.with(|inner| inner.runtime.driver().held(fd, events))
+    }
+
+    /// Works off what the kernel has received for the loop: see [`Driver::catch_up`].
+    pub(crate) fn catch_up(&self, fd: Fd) {
+        self.with(|inner| inner.runtime.driver().catch_up(fd));
+    }
+
+    /// Receives nothing ahead any more: see [`Driver::fall_behind`].
+    pub(crate) fn fall_behind(&self, fd: Fd) {
+        self.with(|inner| inner.runtime.driver().fall_behind(fd));
     }
 
     /// How many connections of a kind are open.

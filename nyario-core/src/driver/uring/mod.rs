@@ -341,6 +341,7 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Quiet;
             }
+            Verdict::Never => return Harvest::Quiet,
             Verdict::Yield(result) => {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
@@ -404,6 +405,8 @@ impl Uring {
                 known.ready |= ready::READ;
                 Verdict::Finish(1)
             }
+            // The kernel knows no event to wait for: a regular file, of which somebody asks more than to read and write.
+            (Code::Poll, never) if never == -libc::EINVAL && !cancelled => Verdict::Never,
             (Code::Poll, events) => {
                 if events > 0 && events as u32 & super::READ_EVENTS != 0 {
                     known.ready |= ready::READ;
@@ -429,6 +432,8 @@ enum Verdict {
     Finish(i32),
     /// It goes to the kernel once more.
     Again,
+    /// It waits for what never comes, until somebody ends it.
+    Never,
     /// One result of many; it goes to the kernel once more.
     Yield(i32),
     /// One result of many, which came after the end was asked for; the end follows it.
