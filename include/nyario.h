@@ -71,52 +71,6 @@ extern "C" {
 typedef void (*nyario_handler)(int fd, void *arg);
 
 /**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-/**
- * How nyario_spawn_with spawns a fiber. What is zero is left at its default.
- */
-typedef struct {
-  /**
-   * `sizeof (nyario_spawn_options)`.
-   */
-  size_t size;
-  /**
-   * What the fiber is called, or NULL; see nyario_set_name. It is copied.
-   */
-  const char *name;
-  /**
-   * How many bytes of stack it has, from 16 KiB to 64 MiB; rounded up to a power of two.
-   */
-  size_t stack_size;
-  /**
-   * NYARIO_DETACHED or 0.
-   */
-  uint64_t flags;
-} nyario_spawn_options;
-
-/**
- * Names a timer of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_timer;
-
-/**
- * What a timer calls.
- */
-typedef void (*nyario_callback)(void *arg);
-
-#ifdef __cplusplus
-extern "C" {
-#endif /* __cplusplus */
-
-/**
  * Opens a listening socket.
  *
  * `address` is `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, or `*` for every address of the
@@ -140,9 +94,9 @@ NYARIO_EXTERN int nyario_listen(const char *address);
 NYARIO_EXTERN int nyario_register(int server, nyario_handler handler, void *arg, unsigned int flags);
 
 /**
- * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
- * the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
- * connections. It may be called again. Blocks the thread.
+ * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber and every timer has
+ * ended. At the end it closes its servers, ends its timers, cancels the fibers that remain and waits for them to return,
+ * and closes their connections. It may be called again. Blocks the thread.
  *
  * Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
  * when the loop cannot be made. Since 0.1.
@@ -198,7 +152,7 @@ NYARIO_EXTERN int64_t nyario_backend_timeout(void);
  * them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
  * fiber ends. The loop can be used again in both cases.
  *
- * Returns 1 while there are servers or fibers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
+ * Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
  * nyario_loop when the loop cannot be made. Since 0.1.
  */
 NYARIO_EXTERN int nyario_turn(int64_t timeout);
@@ -602,6 +556,16 @@ NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 /**
+ * Names a timer of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_timer;
+
+/**
+ * What a timer calls.
+ */
+typedef void (*nyario_callback)(void *arg);
+
+/**
  * The monotonic clock. Does not suspend.
  *
  * Returns nanoseconds since an arbitrary point. Since 0.1.
@@ -614,8 +578,6 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
-
-/* ---- Mutexes --------------------------------------------------------------------------------- */
 
 /**
  * Calls `callback(arg)` once, in so many nanoseconds, on a fiber of its own, which may suspend like any other. A timer
@@ -647,9 +609,9 @@ NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback cal
  */
 NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
 
+/* ---- Mutexes --------------------------------------------------------------------------------- */
+
 /**
- * The name of an error, such as "ECONNRESET"; its sign does not matter. The text is constant and never NULL. Does not
- * suspend. Since 0.1.
  * A lock that one fiber holds at a time: NYARIO_MUTEX_INIT, or all zeroes, is one that nobody holds. Fibers of one loop
  * share it, and nothing needs to be done when it is no longer used. A call that has to wait waits its turn: the lock is
  * handed to whoever has waited longest.
