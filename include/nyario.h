@@ -24,6 +24,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/select.h>
 #include <sys/types.h>
 
 struct addrinfo;
@@ -43,6 +44,13 @@ struct sockaddr;
 
 struct msghdr;
 struct iovec;
+struct pollfd;
+
+#define NYARIO_MUTEX_INIT {{0}}
+#define NYARIO_RWLOCK_INIT {{0}}
+#define NYARIO_COND_INIT {{0}}
+#define NYARIO_GROUP_INIT {{0}}
+#define NYARIO_SEMAPHORE_INIT {{0}}
 
 #ifdef __cplusplus
 extern "C" {
@@ -96,9 +104,9 @@ NYARIO_EXTERN int nyario_listen_shared(const char *address);
 NYARIO_EXTERN int nyario_register(int server, nyario_handler handler, void *arg, unsigned int flags);
 
 /**
- * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
- * the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
- * connections. It may be called again. Blocks the thread.
+ * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber and every timer has
+ * ended. At the end it closes its servers, ends its timers, cancels the fibers that remain and waits for them to return,
+ * and closes their connections. It may be called again. Blocks the thread.
  *
  * Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
  * when the loop cannot be made. Since 0.1.
@@ -114,13 +122,72 @@ NYARIO_EXTERN int nyario_loop(void);
 NYARIO_EXTERN int nyario_stop(void);
 
 /**
- * Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber; then its
- * fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
+ * Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber, and
+ * ends its timers; then its fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
  * calls the grace that ends first counts. May be called from a signal handler, on the loop's thread. Does not suspend.
  *
  * Returns 0, or -EINVAL for a negative grace, -ESRCH when the thread has no loop. Since 0.1.
  */
 NYARIO_EXTERN int nyario_drain(int64_t grace);
+
+/* ---- Embedding in a foreign loop ------------------------------------------------------------- */
+
+/**
+ * Tells a foreign loop that nyario has something to do; see nyario_wakeup.
+ */
+typedef void (*nyario_alarm)(void *data);
+
+/**
+ * A descriptor for a foreign loop (poll(2), libev, libuv) to watch in nyario's stead: it polls as readable when
+ * nyario_turn has something to do. To be watched and nothing else: it stays the calling thread's loop's, and ends with
+ * it. A foreign loop goes round like this:
+ *
+ *     timeout = nyario_backend_timeout();
+ *     (wait until the descriptor is readable, for up to `timeout` nanoseconds)
+ *     nyario_turn(0);
+ *
+ * Does not suspend.
+ *
+ * Returns the descriptor, or -EMFILE, -ENFILE, -ENOMEM, or as nyario_loop when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_backend_fd(void);
+
+/**
+ * How long a foreign loop may wait for the descriptor before it calls nyario_turn: until the next timer or deadline,
+ * or until the loop's own housekeeping is due. To be asked right before every wait, as whatever the thread has done
+ * since the last turn (nyario_spawn, for one) may have left something to do at once. Does not suspend.
+ *
+ * Returns nanoseconds, 0 when there is something to do now, -1 when there is no limit; or -EDEADLK on a fiber. Since
+ * 0.1.
+ */
+NYARIO_EXTERN int64_t nyario_backend_timeout(void);
+
+/**
+ * Runs whatever is ready on the calling thread's loop. When nothing is, it waits for up to `timeout` nanoseconds, and
+ * with a negative one as long as it takes, and then runs what has become ready. It comes back after a bounded number
+ * of rounds even if there is more to do: nyario_backend_timeout says so. Blocks the thread for the time-out at most.
+ *
+ * After nyario_stop the next turn ends the loop as nyario_loop does: it closes the servers, cancels the fibers, waits for
+ * them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
+ * fiber ends. The loop can be used again in both cases.
+ *
+ * Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
+ * nyario_loop when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_turn(int64_t timeout);
+
+/**
+ * Sets what is called when the calling thread's loop is woken between two turns: by another thread, or by
+ * nyario_stop. `alarm(data)` should make the foreign loop call nyario_turn soon (ev_async_send, uv_async_send, a byte
+ * into a pipe). It is called once for each time that a turn or nyario_backend_timeout has found nothing to do, on the
+ * thread that wakes, and in the signal handler if that is one which calls nyario_stop: so it must be async-signal-safe,
+ * and must not call nyario. Without one, or with NULL, the descriptor of nyario_backend_fd becomes readable instead.
+ * What is set must stay valid as long as anybody can wake the loop, even when something else has been set since.
+ * Does not suspend.
+ *
+ * Returns 0, or as nyario_loop when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_wakeup(nyario_alarm alarm, void *data);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
@@ -280,6 +347,31 @@ NYARIO_EXTERN ssize_t nyario_readv(int fd, const struct iovec *iov, int count);
  * call tells why); or -EINVAL for NULL or another number of buffers, and what nyario_write does. Since 0.1.
  */
 NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
+
+/* ---- Waiting for several descriptors --------------------------------------------------------- */
+
+/**
+ * Waits until at least one of `count` descriptors has something to tell, and fills in their revents, as poll(2) does:
+ * negative descriptors are passed over, and one that is not open is told as POLLNVAL. `timeout` is in nanoseconds;
+ * negative waits for ever. The array is borrowed until the call returns. Suspends the fiber; with no descriptors it is a
+ * sleep.
+ *
+ * Returns how many have something to tell, 0 when the time is up, or -EINVAL for NULL or more descriptors than the process
+ * may have, -EBADF when one of them is closed meanwhile, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since
+ * 0.1.
+ */
+NYARIO_EXTERN int nyario_poll(struct pollfd *fds, size_t count, int64_t timeout);
+
+/**
+ * Waits until at least one of the descriptors below `count` in the sets is readable, writable or exceptional, and
+ * leaves only those in the sets, as select(2) does; `count` may be above FD_SETSIZE if the sets are as large. Any set may
+ * be NULL. `timeout` is in nanoseconds; negative waits for ever. The sets are borrowed until the call returns, and are
+ * left alone when it fails. Suspends the fiber.
+ *
+ * Returns how many places are left in the sets, 0 when the time is up, or -EBADF for a descriptor that is not open or is
+ * closed meanwhile, -EINVAL for a negative `count`, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, int64_t timeout);
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
@@ -485,6 +577,16 @@ NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 /**
+ * Names a timer of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_timer;
+
+/**
+ * What a timer calls.
+ */
+typedef void (*nyario_callback)(void *arg);
+
+/**
  * The monotonic clock. Does not suspend.
  *
  * Returns nanoseconds since an arbitrary point. Since 0.1.
@@ -497,6 +599,229 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/**
+ * Calls `callback(arg)` once, in so many nanoseconds, on a fiber of its own, which may suspend like any other. A timer
+ * that waits has no fiber and no stack, so there may be a million of them. It keeps nyario_loop running as a fiber
+ * does; when the loop ends, it ends without a call. `arg` must stay valid until the call has returned, or the timer has
+ * ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
+ * nyario_loop. Does not suspend.
+ *
+ * Returns the timer's name, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
+ * Since 0.1.
+ */
+NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback callback, void *arg);
+
+/**
+ * Like nyario_after, again and again: the k-th call is due k intervals of so many nanoseconds after now, however late
+ * the one before it was. One call runs at a time: those that come due before it has returned are left out, and are not
+ * made up for. nyario_timer_cancel ends it, or the end of the loop. Does not suspend.
+ *
+ * Returns the timer's name, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
+ * loop is ending. Since 0.1.
+ */
+NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback callback, void *arg);
+
+/**
+ * Ends a timer of this loop: no call of it begins any more, even if it is due. One that has begun is a fiber like any
+ * other, and goes on; a callback may end its own timer. Does not suspend.
+ *
+ * Returns 0, or -ESRCH for a timer that is unknown or has ended: also when its only call has begun. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
+
+/* ---- Mutexes --------------------------------------------------------------------------------- */
+
+/**
+ * A lock that one fiber holds at a time: NYARIO_MUTEX_INIT, or all zeroes, is one that nobody holds. Fibers of one loop
+ * share it, and nothing needs to be done when it is no longer used. A call that has to wait waits its turn: the lock is
+ * handed to whoever has waited longest.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_mutex;
+
+/**
+ * Takes the lock. Suspends the fiber until it has its turn.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK when the caller holds it already, or off a fiber when a fiber does, -EPERM
+ * when a fiber of another loop holds it; -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then it is not held.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_lock(nyario_mutex *mutex);
+
+/**
+ * Takes the lock if nobody holds it. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody holds it, the caller included, -EINVAL for NULL, -EPERM when a fiber of another
+ * loop holds it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_try_lock(nyario_mutex *mutex);
+
+/**
+ * Hands the lock to whoever has waited longest, or frees it. Does not suspend.
+ *
+ * Returns 0, or -EPERM when the caller does not hold it, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_mutex_unlock(nyario_mutex *mutex);
+
+/* ---- Reader-writer locks --------------------------------------------------------------------- */
+
+/**
+ * A lock that any number of readers hold together, or one writer alone: NYARIO_RWLOCK_INIT, or all zeroes, is one that
+ * nobody holds. Fibers of one loop share it, and nothing needs to be done when it is no longer used. They come in in
+ * the order in which they asked, so a stream of readers does not keep a writer out.
+ */
+typedef struct {
+  uint64_t words[8];
+} nyario_rwlock;
+
+/**
+ * Takes the lock to read. Suspends the fiber while somebody writes, or waits in front. A fiber that reads already must
+ * not: a writer in between would wait for it, and it for the writer.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK when the caller writes, or off a fiber when it would have to wait, -EPERM
+ * when fibers of another loop hold it; -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then it is not held.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_read(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to write. Suspends the fiber while somebody holds it, or waits in front.
+ *
+ * Returns as nyario_rwlock_read. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_write(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to read if nobody writes or waits. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody does, -EINVAL for NULL, -EPERM when fibers of another loop hold it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_try_read(nyario_rwlock *lock);
+
+/**
+ * Takes the lock to write if nobody holds it. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when somebody does, -EINVAL for NULL, -EPERM when fibers of another loop hold it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_try_write(nyario_rwlock *lock);
+
+/**
+ * Gives the lock back, read or written. Who reads is not written down: a fiber that does not, and gives it back all the
+ * same, gives it back for another. Does not suspend.
+ *
+ * Returns 0, or -EPERM when another fiber writes, when nobody holds it, or when fibers of another loop do, -EINVAL for
+ * NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_rwlock_unlock(nyario_rwlock *lock);
+
+/* ---- Condition variables --------------------------------------------------------------------- */
+
+/**
+ * Where fibers wait for word that something under a mutex has changed: NYARIO_COND_INIT, or all zeroes, is one on which
+ * nobody waits. Fibers of one loop share it, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_cond;
+
+/**
+ * Unlocks the mutex and waits for word, in one step, and locks the mutex again before it returns, even when it was
+ * cancelled or its deadline has passed. The change may be undone by then: look again. Suspends the fiber.
+ *
+ * Returns 0, or -EINVAL for NULL, -EPERM when the caller does not hold the mutex, or fibers of another loop wait,
+ * -EDEADLK off a fiber, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_wait(nyario_cond *cond, nyario_mutex *mutex);
+
+/**
+ * Gives word to the fiber that has waited longest, if any waits. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EPERM when fibers of another loop wait. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_signal(nyario_cond *cond);
+
+/**
+ * Gives word to every fiber that waits. Does not suspend.
+ *
+ * Returns as nyario_cond_signal. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cond_broadcast(nyario_cond *cond);
+
+/* ---- Wait groups ----------------------------------------------------------------------------- */
+
+/**
+ * Counts what is under way, and lets fibers wait until nothing is: NYARIO_GROUP_INIT, or all zeroes, counts nothing yet.
+ * Fibers of one loop share it, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[6];
+} nyario_group;
+
+/**
+ * So many more are under way. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or a negative number, -EOVERFLOW, -EPERM when fibers of another loop use it.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_add(nyario_group *group, int64_t more);
+
+/**
+ * One is done; with the last, every fiber that waits goes on. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or when nothing is under way, -EPERM when fibers of another loop use it. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_done(nyario_group *group);
+
+/**
+ * Waits until nothing is under way. Suspends the fiber.
+ *
+ * Returns 0, or -EINVAL for NULL, -EDEADLK off a fiber while something is under way, -EPERM when fibers of another loop
+ * use it, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_group_wait(nyario_group *group);
+
+/* ---- Semaphores ------------------------------------------------------------------------------ */
+
+/**
+ * A number of permits: NYARIO_SEMAPHORE_INIT, or all zeroes, is one without any. Fibers of any loop share it with
+ * threads that run none, and nothing needs to be done when it is no longer used.
+ */
+typedef struct {
+  uint64_t words[8];
+} nyario_semaphore;
+
+/**
+ * Makes a semaphore with so many permits. Nobody may wait on it. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL or a negative number. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_init(nyario_semaphore *semaphore, int64_t permits);
+
+/**
+ * Takes a permit. Suspends the fiber until there is one; off a fiber it blocks the thread. Permits go to those that
+ * wait in the order in which they came.
+ *
+ * Returns 0, or -EINVAL for NULL, -ECANCELED and -ETIMEDOUT past the fiber's deadline, and then none is taken.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_wait(nyario_semaphore *semaphore);
+
+/**
+ * Takes a permit if there is one. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when there is none, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_try_wait(nyario_semaphore *semaphore);
+
+/**
+ * Gives a permit to whoever has waited longest, or keeps it for the next that comes. From any thread, fiber or not; not
+ * from a signal handler. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EOVERFLOW when it has 2^63 - 1 already. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 

@@ -86,9 +86,9 @@ pub unsafe extern "C" fn nyario_register(
     })
 }
 
-/// Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
-/// the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
-/// connections. It may be called again. Blocks the thread.
+/// Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber and every timer has
+/// ended. At the end it closes its servers, ends its timers, cancels the fibers that remain and waits for them to return,
+/// and closes their connections. It may be called again. Blocks the thread.
 ///
 /// Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
 /// when the loop cannot be made. Since 0.1.
@@ -111,8 +111,8 @@ pub extern "C" fn nyario_stop() -> c_int {
     })
 }
 
-/// Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber; then its
-/// fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
+/// Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber, and
+/// ends its timers; then its fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
 /// calls the grace that ends first counts. May be called from a signal handler, on the loop's thread. Does not suspend.
 ///
 /// Returns 0, or -EINVAL for a negative grace, -ESRCH when the thread has no loop. Since 0.1.

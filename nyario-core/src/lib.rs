@@ -8,6 +8,7 @@
 //! * [`runtime`]: a turn of the loop, servers, and the events that a host runs on its fibers;
 //! * [`fiber`]: native fibers and the loop that drives them;
 //! * [`net`]: addresses, listening and dialling;
+//! * [`sync`]: what fibers and threads wait for each other with;
 //! * [`offload`]: threads for what would block;
 //! * [`local`]: the calling thread's own loop.
 //!
@@ -21,4 +22,5 @@ pub mod local;
 pub mod net;
 pub mod offload;
 pub mod runtime;
+pub mod sync;
 pub mod sys;

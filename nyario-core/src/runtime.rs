@@ -29,6 +29,11 @@ pub enum Event {
         /// The word that its server was registered with.
         handler: u64,
     },
+    /// The time has come that was waited for with [`Runtime::arm`].
+    Alarm {
+        /// The word that the host handed in.
+        timer: u64,
+    },
 }
 
 /// When the handler of a new connection starts.
@@ -46,7 +51,10 @@ mod whose {
     pub(super) const HOST: u64 = 0;
     pub(super) const SERVER: u64 = 1;
     pub(super) const CONNECTION: u64 = 2;
+    /// Of an operation whose end interests nobody, if that is all the word says; else of a timer.
     pub(crate) const NOBODY: u64 = 3;
+    pub(super) const TIMER: u64 = 7;
+    pub(super) const TIMER_BITS: u32 = 3;
 }
 
 /// The waiter of operations whose end interests nobody.
@@ -141,6 +149,17 @@ impl<K: Kernel> Runtime<K> {
         unsafe { self.driver.submit(op, waiter, deadline) }
     }
 
+    /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
+    /// [`cancel`](Self::cancel) takes it back, unless the time has come: an event may be on its way then.
+    pub fn arm(&mut self, timer: u64, when: u64) -> OpId {
+        debug_assert!(timer >> (64 - whose::TIMER_BITS) == 0);
+        // SAFETY: a park lends no memory.
+        match unsafe { self.driver.submit(Op::Park, timer << whose::TIMER_BITS | whose::TIMER, when.max(1)) } {
+            Submitted::Pending(op) => op,
+            Submitted::Done(_) => OpId::NONE,
+        }
+    }
+
     /// Registers a listening socket: from now on each of its connections gets `handler`. The socket becomes the
     /// runtime's, is made non-blocking, and is closed when the runtime ends.
     ///
@@ -183,7 +202,8 @@ impl<K: Kernel> Runtime<K> {
 
     /// Allows so many accepted connections at a time, which is at least one; any number if nothing is said. Beyond it
     /// accepting pauses, and who comes waits in the kernel's queue. Those that are there already stay. With several
-    /// servers, each of them may accept one more that has come at the same moment.
+    /// servers, each of them may accept one more that has come at the same moment; and one that is accepting already
+    /// takes who comes before the kernel has heard of the limit.
     ///
     /// # Errors
     ///
@@ -376,6 +396,10 @@ impl<K: Kernel> Runtime<K> {
                 whose::HOST => return Some(Event::Resume { waiter, result }),
                 whose::SERVER => self.accepted((waiter >> 2) as u32, result, more),
                 whose::CONNECTION => self.spoke(ConnId::from_word(waiter >> 2), result),
+                // A park that ends with 0 has met its deadline.
+                _ if waiter != whose::NOBODY && result == 0 => {
+                    Some(Event::Alarm { timer: waiter >> whose::TIMER_BITS })
+                }
                 _ => None,
             };
             if event.is_some() {
@@ -452,27 +476,68 @@ impl<K: Kernel> Runtime<K> {
     /// Takes a turn: one look at the kernel, then housekeeping when it is due. With `busy` it does not wait; with
     /// `restless` it does not wait past the next sweep. `true` says that it swept: the host's own is due too.
     pub fn turn(&mut self, busy: bool, restless: bool) -> bool {
-        let restless = restless || self.paused > 0 || self.driver.wants_sweeping();
+        self.turn_within(if busy { Some(0) } else { None }, restless)
+    }
+
+    /// Like [`turn`](Self::turn), waiting for up to `limit` nanoseconds, or as long as it takes.
+    pub fn turn_within(&mut self, limit: Option<u64>, restless: bool) -> bool {
         // A connection that may be accepted by now is not to wait for another event.
-        let busy = busy || self.may_accept();
-        let limit = match (busy, restless) {
-            (true, _) => Some(0),
-            (false, true) => Some(SWEEP_NANOS),
-            (false, false) => None,
+        let limit = if self.may_accept() { Some(0) } else { limit };
+        let (busy, restless) = (limit == Some(0), self.is_restless(restless));
+        let longest = if restless { SWEEP_NANOS } else { u64::MAX };
+        let limit = match limit {
+            None if !restless => None,
+            limit => Some(limit.map_or(longest, |limit| limit.min(longest))),
         };
         self.driver.turn(limit);
         self.turns += 1;
-        let due = self.turns >= SWEEP_TURNS
-            || (restless && !busy && self.driver.kernel().lately().saturating_sub(self.swept) >= SWEEP_NANOS);
+        let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
-            self.turns = 0;
-            self.swept = self.driver.kernel().lately();
-            self.driver.sweep(SWEEP_DESCRIPTORS);
-            if self.paused > 0 {
-                self.resume_accepting();
-            }
+            self.sweep();
         }
         due
+    }
+
+    fn is_restless(&self, restless: bool) -> bool {
+        restless || self.paused > 0 || self.driver.wants_sweeping()
+    }
+
+    fn until_sweep(&self) -> u64 {
+        SWEEP_NANOS.saturating_sub(self.driver.kernel().lately().saturating_sub(self.swept))
+    }
+
+    fn sweep(&mut self) {
+        self.turns = 0;
+        self.swept = self.driver.kernel().lately();
+        self.driver.sweep(SWEEP_DESCRIPTORS);
+        if self.paused > 0 {
+            self.resume_accepting();
+        }
+    }
+
+    /// Keeps house if it is time to, for a host whose turns do not wait and who may not turn again soon. `true` says that
+    /// it swept.
+    pub fn sweep_in_time(&mut self, restless: bool) -> bool {
+        let due = self.is_restless(restless) && self.until_sweep() == 0;
+        if due {
+            self.sweep();
+        }
+        due
+    }
+
+    /// See [`Driver::doze`].
+    pub fn doze(&mut self) -> bool {
+        !self.may_accept() && !self.is_called() && self.driver.doze()
+    }
+
+    /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;
+    /// `None`: as long as it takes. See [`Driver::doze`].
+    pub fn until_due(&mut self, restless: bool) -> Option<u64> {
+        if !self.doze() {
+            return Some(0);
+        }
+        let sweep = self.is_restless(restless).then(|| self.until_sweep());
+        sweep.into_iter().chain(self.driver.until_deadline()).min()
     }
 
     /// Whether [`next`](Self::next) may have something without another turn.

@@ -11,16 +11,18 @@
 //! The driver knows nothing of fibers: a waiter is one word, handed in with an operation and handed back with its
 //! completion. Every backend gives the same answers; `NYARIO_BACKEND` picks one.
 
+mod ahead;
 mod attempt;
 mod blocking;
 mod carries;
 mod config;
+mod embedding;
 mod epoll;
 mod fds;
 mod ledger;
 mod list;
 #[cfg(test)]
-mod numbers;
+pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;
@@ -116,14 +118,6 @@ impl<K: Kernel> Driver<K> {
         match &self.backend {
             Backend::Uring(_) => BackendKind::Uring,
             Backend::Readiness(readiness) => readiness.kind(),
-        }
-    }
-
-    /// The backend's own descriptor: it polls as readable when a turn has something to do.
-    pub fn descriptor(&self) -> Fd {
-        match &self.backend {
-            Backend::Uring(uring) => uring.descriptor(),
-            Backend::Readiness(readiness) => readiness.descriptor(),
         }
     }
 
@@ -446,9 +440,7 @@ impl<K: Kernel> Driver<K> {
             limit = Some(0);
         }
         self.look(limit);
-        for (op, result) in self.waker.awaken() {
-            self.complete(op, result);
-        }
+        self.rouse();
         self.due = true;
     }
 

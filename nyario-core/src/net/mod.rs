@@ -3,11 +3,13 @@
 mod address;
 mod message;
 mod names;
+mod poll;
 mod vector;
 
 pub use address::Address;
 pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
 pub use names::{Found, Hints, dial, getaddrinfo, getnameinfo, resolve};
+pub use poll::{Set, poll, select};
 pub use vector::{readv, writev};
 
 use crate::driver::{Carries, Op};

@@ -44,19 +44,26 @@ impl<K: Kernel> Runtime<K> {
             || (self.draining() && self.driver.kernel().now() >= self.ending.drain)
     }
 
+    /// Whether there is a wish that has not been heeded.
+    pub(super) fn is_called(&self) -> bool {
+        self.stopping() || self.ending.wishes.drain.load(Ordering::Relaxed) != self.ending.drain
+    }
+
     /// Whether nothing new is begun for those outside.
     pub(super) fn draining(&self) -> bool {
         self.ending.drain != NEVER
     }
 
     /// Begins to drain, or shortens the grace, if somebody wishes that: servers and connections without a fiber are closed.
-    /// To be called between turns.
+    /// To be called between turns. `true` says that it begins: the host's own timers end, too.
     #[inline]
-    pub fn heed(&mut self) {
+    pub fn heed(&mut self) -> bool {
         let until = self.ending.wishes.drain.load(Ordering::Relaxed);
-        if until != self.ending.drain {
+        let begins = until != self.ending.drain;
+        if begins {
             self.drain_until(until);
         }
+        begins
     }
 
     #[cold]
