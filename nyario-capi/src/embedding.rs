@@ -45,7 +45,7 @@ pub extern "C" fn nyario_backend_timeout() -> i64 {
 /// them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
 /// fiber ends. The loop can be used again in both cases.
 ///
-/// Returns 1 while there are servers or fibers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
+/// Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
 /// nyario_loop when the loop cannot be made. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn nyario_turn(timeout: i64) -> c_int {

@@ -242,6 +242,11 @@ impl<K: Kernel> Waker<K> {
         self.wake();
     }
 
+    /// The kernel beneath the loop.
+    pub(crate) fn kernel(&self) -> &K {
+        &self.0.kernel
+    }
+
     /// Declares the loop asleep. `false` means that a wake-up came first: do not block.
     pub(super) fn fall_asleep(&self) -> bool {
         self.0.mailbox.fall_asleep()
