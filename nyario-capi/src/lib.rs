@@ -1,12 +1,18 @@
 //! The C ABI of nyario. The comments here become `include/nyario.h`, in the order of these modules.
 
+mod configure;
+
 mod server;
+
+mod embedding;
 
 mod connection;
 
 mod socket;
 
 mod vector;
+
+mod poll;
 
 mod names;
 
@@ -17,6 +23,8 @@ mod time;
 mod sync;
 
 mod thread;
+
+mod inside;
 
 mod error;
 

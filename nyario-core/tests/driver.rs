@@ -629,8 +629,8 @@ fn an_event_of_an_older_life_is_not_told(config: &Config) {
 
 fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
     let mut driver = driver(config);
-    let due = |driver: &Driver<Masked>| {
-        let mut fds = [libc::pollfd { fd: driver.descriptor(), events: libc::POLLIN, revents: 0 }];
+    let due = |driver: &mut Driver<Masked>| {
+        let mut fds = [libc::pollfd { fd: driver.descriptor().unwrap(), events: libc::POLLIN, revents: 0 }];
         Linux.poll(&mut fds, Some(50_000_000)) == 1
     };
     let (fd, mut theirs) = pair();
@@ -639,13 +639,13 @@ fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
     driver.turn(Some(0));
     assert!(driver.next().is_none() && !driver.has_news());
     theirs.write_all(b"x").unwrap();
-    assert!(due(&driver));
+    assert!(due(&mut driver));
     driver.turn(Some(0));
     assert!(driver.has_news());
     assert_eq!(driver.next().unwrap().result, 1);
     let waker = driver.waker();
     std::thread::spawn(move || waker.wake_always()).join().unwrap();
-    assert!(due(&driver), "a wake-up makes one due");
+    assert!(due(&mut driver), "a wake-up makes one due");
     driver.turn(Some(0));
     while driver.next().is_some() {}
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);

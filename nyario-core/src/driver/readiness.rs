@@ -44,11 +44,13 @@ pub(super) struct Readiness {
     burst: u32,
     /// Listeners that used up their burst; they go on in the next turn.
     rested: Vec<(Fd, Index)>,
+    /// How often the kernel was looked at.
+    enters: u64,
 }
 
 impl Readiness {
     pub(super) fn new(poller: Poller) -> Readiness {
-        Readiness { poller, accepting: Vec::new(), burst: 0, rested: Vec::new() }
+        Readiness { poller, accepting: Vec::new(), burst: 0, rested: Vec::new(), enters: 0 }
     }
 
     pub(super) fn kind(&self) -> BackendKind {
@@ -63,9 +65,18 @@ impl Readiness {
         }
     }
 
+    pub(super) fn enters(&self) -> u64 {
+        self.enters
+    }
+
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.poller.has_news() || !self.accepting.is_empty()
+    }
+
+    /// Whether everything that is to happen shows at the descriptor.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.has_news() && self.rested.is_empty()
     }
 
     pub(super) fn descriptor(&self) -> Fd {
@@ -151,6 +162,7 @@ impl Readiness {
         let timeout = if self.accepting.is_empty() && self.rested.is_empty() { timeout } else { Some(0) };
         self.accepting.append(&mut self.rested);
         self.burst = 0;
+        self.enters += 1;
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.wait(&ledger.kernel, timeout),
         }

@@ -2,6 +2,7 @@
 //! submitted; a connection of our own receives into provided buffers without being asked again (`receive`).
 
 mod buffers;
+mod embedding;
 mod everyday;
 mod receive;
 mod ring;
@@ -46,6 +47,10 @@ pub(super) struct Uring {
     wake_armed: bool,
     /// The loop is ending, and nobody wakes it any more.
     hushed: bool,
+    /// What the kernel signals whenever there is something to harvest, once a foreign loop has asked for it.
+    signal: Option<Fd>,
+    /// The kernel may have stopped doing so (see `embedding`).
+    signal_spent: bool,
 }
 
 /// Whether to submit without a try. A small send costs less as one of many in the turn's enter than as a system call
@@ -99,6 +104,8 @@ impl Uring {
             wake_count: Box::new(0),
             wake_armed: false,
             hushed: false,
+            signal: None,
+            signal_spent: false,
         })
     }
 
@@ -109,13 +116,19 @@ impl Uring {
         self.ring.shut(kernel);
     }
 
+    /// How often the kernel was entered.
+    pub(super) fn enters(&self) -> u64 {
+        self.ring.enters()
+    }
+
+    /// How many buffers there are, and how many hold something.
+    pub(super) fn buffer_counts(&self) -> (u64, u64) {
+        self.buffers.as_ref().map_or((0, 0), Buffers::counts)
+    }
+
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.ring.has_completions()
-    }
-
-    pub(super) fn descriptor(&self) -> Fd {
-        self.ring.fd()
     }
 
     #[inline(always)]
@@ -330,6 +343,7 @@ impl Uring {
             return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });
         }
         ledger.land(index);
+        self.signal_spent |= ledger.fds.at(fd).kind == Kind::Stream;
         let mut harvest = Harvest::Quiet;
         match self.verdict(ledger, index, cqe) {
             Verdict::Finish(result) => ledger.yield_to(&mut harvest, index, result),
@@ -337,6 +351,7 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Quiet;
             }
+            Verdict::Never => return Harvest::Quiet,
             Verdict::Yield(result) => {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
@@ -400,6 +415,8 @@ impl Uring {
                 known.ready |= ready::READ;
                 Verdict::Finish(1)
             }
+            // The kernel knows no event to wait for: a regular file, of which somebody asks more than to read and write.
+            (Code::Poll, never) if never == -libc::EINVAL && !cancelled => Verdict::Never,
             (Code::Poll, events) => {
                 if events > 0 && events as u32 & super::READ_EVENTS != 0 {
                     known.ready |= ready::READ;
@@ -425,6 +442,8 @@ enum Verdict {
     Finish(i32),
     /// It goes to the kernel once more.
     Again,
+    /// It waits for what never comes, until somebody ends it.
+    Never,
     /// One result of many; it goes to the kernel once more.
     Yield(i32),
     /// One result of many, which came after the end was asked for; the end follows it.
