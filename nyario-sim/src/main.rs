@@ -18,8 +18,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let all = vec![BackendKind::Epoll, BackendKind::Uring, BackendKind::Kqueue];
-    let backends = args.backend.map_or(all, |backend| vec![backend]);
+    let backends = args.backend.map_or(vec![BackendKind::Epoll, BackendKind::Uring], |backend| vec![backend]);
     if args.worker {
         backends.into_iter().for_each(|backend| worker::work(&args, backend));
         return ExitCode::SUCCESS;

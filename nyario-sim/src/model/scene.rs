@@ -116,12 +116,7 @@ impl Model {
         }
     }
 
-    /// Whether a kqueue watches the descriptor.
-    pub fn is_watched(&self, fd: Fd) -> bool {
-        self.world().kqueue_watches(fd)
-    }
-
-    /// Whether the last look at an epoll or a kqueue told of the descriptor.
+    /// Whether the last look at an epoll told of the descriptor.
     pub fn was_reported(&self, fd: Fd) -> bool {
         self.world().reported.contains(&fd)
     }
