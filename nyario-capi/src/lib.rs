@@ -22,6 +22,10 @@ mod sync;
 
 mod thread;
 
+mod process;
+
+mod signal;
+
 mod error;
 
 mod version;
