@@ -56,6 +56,69 @@ struct pollfd;
 extern "C" {
 #endif /* __cplusplus */
 
+/**
+ * Names a fiber of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_fiber;
+
+/**
+ * What a fiber runs; what it returns is handed to nyario_join.
+ */
+typedef void *(*nyario_entry)(void *arg);
+
+/**
+ * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
+ * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
+ * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
+ * suspend.
+ *
+ * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+ * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
+ */
+NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
+
+/* ---- Configuring the loop -------------------------------------------------------------------- */
+
+/**
+ * How nyario_configure makes a thread's loop. What is zero is left at its default.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_options)`.
+   */
+  size_t size;
+  /**
+   * The backend to insist on: "uring" or "epoll". NULL takes the best that the kernel allows. The environment
+   * variable NYARIO_BACKEND has the last word in both cases.
+   */
+  const char *backend;
+  /**
+   * How many bytes of stack those fibers have that are spawned without a size, handlers of connections among them: from
+   * 16 KiB to 64 MiB, rounded up to a power of two. 256 KiB by default.
+   */
+  size_t stack_size;
+  /**
+   * How many fibers there may be at a time. Beyond it nyario_spawn answers -EAGAIN, and the handlers of connections
+   * wait for their turn. Any number by default.
+   */
+  size_t fibers;
+  /**
+   * How many accepted connections there may be at a time. Beyond it the rest wait in the queues of their listeners.
+   * Any number by default.
+   */
+  size_t connections;
+} nyario_options;
+
+/**
+ * Makes the calling thread's loop as `options` say; NULL is all defaults. Without it, the first call that needs the
+ * loop makes it. The struct is read before the call returns. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when the thread has a loop already, -EINVAL for a backend that there is not, a stack size out of
+ * bounds, or options of a later version that this one does not know and that are not zero; the kernel's reason when it
+ * denies the backend insisted on, such as -EPERM or -ENOSYS; -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_configure(const nyario_options *options);
+
 /* ---- Servers and the loop -------------------------------------------------------------------- */
 
 /**
@@ -168,8 +231,8 @@ NYARIO_EXTERN int64_t nyario_backend_timeout(void);
  * of rounds even if there is more to do: nyario_backend_timeout says so. Blocks the thread for the time-out at most.
  *
  * After nyario_stop the next turn ends the loop as nyario_loop does: it closes the servers, cancels the fibers, waits for
- * them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
- * fiber ends. The loop can be used again in both cases.
+ * them to return, and closes their connections; that may block. After nyario_drain the turn does so in which the last
+ * fiber ends, or the grace. Without either, nothing is closed when the last fiber ends. The loop can be used again.
  *
  * Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
  * nyario_loop when the loop cannot be made. Since 0.1.
@@ -454,16 +517,6 @@ NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned in
 #define NYARIO_DETACHED 1
 
 /**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-/**
  * How nyario_spawn_with spawns a fiber. What is zero is left at its default.
  */
 typedef struct {
@@ -484,17 +537,6 @@ typedef struct {
    */
   uint64_t flags;
 } nyario_spawn_options;
-
-/**
- * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
- * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
- * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
- * suspend.
- *
- * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
- * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
- */
-NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
 
 /**
  * Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
@@ -936,6 +978,116 @@ NYARIO_EXTERN pid_t nyario_wait(pid_t pid, int *status, int options);
  * Since 0.1.
  */
 NYARIO_EXTERN int nyario_sigwait(const sigset_t *set, void *info);
+
+/* ---- Seeing inside --------------------------------------------------------------------------- */
+
+/**
+ * What nyario_stats tells of a loop: counts since it was made, and how many there are now of what it holds.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_statistics)`, set by the caller.
+   */
+  size_t size;
+  /**
+   * The backend at work: "uring" or "epoll". Constant.
+   */
+  const char *backend;
+  /**
+   * Turns taken.
+   */
+  uint64_t turns;
+  /**
+   * Looks at the kernel that were system calls: waits, and submissions.
+   */
+  uint64_t enters;
+  /**
+   * Operations that were over as soon as they were begun.
+   */
+  uint64_t at_once;
+  /**
+   * Operations that had to wait, or were queued for the kernel; sleeps, joins and whatever else a fiber waits for are
+   * among them.
+   */
+  uint64_t waited;
+  /**
+   * Operations that are waiting now.
+   */
+  uint64_t waiting;
+  /**
+   * How often a fiber was resumed.
+   */
+  uint64_t switches;
+  /**
+   * Fibers that were ever begun, handlers of connections among them.
+   */
+  uint64_t spawned;
+  /**
+   * Fibers that have not ended.
+   */
+  uint64_t fibers;
+  /**
+   * Handlers of connections, and calls of timers, that wait because there are as many fibers as the loop allows.
+   */
+  uint64_t crowded;
+  /**
+   * Registered servers.
+   */
+  uint64_t servers;
+  /**
+   * Connections that servers have accepted.
+   */
+  uint64_t accepted;
+  /**
+   * Those of them that have not spoken yet and have no fiber.
+   */
+  uint64_t idle;
+  /**
+   * Connections that were dialled.
+   */
+  uint64_t clients;
+  /**
+   * Descriptors that the loop watches and did not open; registered servers are among them.
+   */
+  uint64_t adopted;
+  /**
+   * Armed timers and deadlines.
+   */
+  uint64_t timers;
+  /**
+   * Stacks that are mapped.
+   */
+  uint64_t stacks;
+  /**
+   * Those of them that wait for a fiber.
+   */
+  uint64_t stacks_free;
+  /**
+   * Provided buffers, which only the backend "uring" has.
+   */
+  uint64_t buffers;
+  /**
+   * Those of them that hold bytes which nobody has read yet.
+   */
+  uint64_t buffers_used;
+  /**
+   * What other threads have told the loop: what was posted, and the ends of what its fibers wait for.
+   */
+  uint64_t posts;
+  /**
+   * Times that the loop kept house.
+   */
+  uint64_t sweeps;
+} nyario_statistics;
+
+/**
+ * Tells what the calling thread's loop has done and holds, in `*statistics`, whose `size` the caller has set. A later
+ * version may tell more than a caller's struct has room for; what this version does not know of becomes 0. Does not
+ * suspend.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop, -EINVAL for NULL or a size that cannot be. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stats(nyario_statistics *statistics);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

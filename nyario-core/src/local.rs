@@ -120,9 +120,26 @@ pub fn watch_forks() {
 
 #[cold]
 fn make() -> Result<&'static Loop<Linux>, Errno> {
+    make_with(&Config::from_env()?, |_| Ok(()))
+}
+
+/// Makes the thread's loop, as `config` says, and has `prepare` set it up.
+///
+/// # Errors
+///
+/// `EBUSY` when it has one already, as [`Loop::new`], and what `prepare` says: then there is none.
+pub fn make_with(
+    config: &Config,
+    prepare: impl FnOnce(&Loop<Linux>) -> Result<(), Errno>,
+) -> Result<&'static Loop<Linux>, Errno> {
+    if current().is_some() {
+        return Err(Errno(libc::EBUSY));
+    }
     watch_forks();
     overflow::watch();
-    let looped = Box::into_raw(Box::new(Loop::new(Linux, &Config::from_env()?)?));
+    let looped = Box::new(Loop::new(Linux, config)?);
+    prepare(&looped)?;
+    let looped = Box::into_raw(looped);
     OWNER.with(|owner| {
         owner.get_or_init(|| Owner { _handlers: HandlerStack::new(), name: Cell::new(None) });
     });

@@ -12,6 +12,25 @@ use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitte
 use crate::sys::{Errno, Fd, Kernel, check};
 use ending::Ending;
 
+/// Counts since the runtime was made, and what there is at present.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Statistics {
+    /// The driver's part.
+    pub driver: crate::driver::Statistics,
+    /// Turns taken.
+    pub turns: u64,
+    /// Sweeps made.
+    pub sweeps: u64,
+    /// Open connections that are registered servers.
+    pub servers: u64,
+    /// Open connections that servers have accepted.
+    pub accepted: u64,
+    /// Those of them that have no fiber yet.
+    pub idle: u64,
+    /// Open connections that were dialled.
+    pub clients: u64,
+}
+
 /// What a host is to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -104,6 +123,8 @@ pub struct Runtime<K: Kernel> {
     most: usize,
     turns: u32,
     swept: u64,
+    turns_ever: u64,
+    sweeps: u64,
     complained: u64,
     ending: Ending,
 }
@@ -120,6 +141,8 @@ impl<K: Kernel> Runtime<K> {
             due: 0,
             most: usize::MAX,
             turns: 0,
+            turns_ever: 0,
+            sweeps: 0,
             swept: 0,
             complained: 0,
             ending: Ending::new(),
@@ -491,6 +514,7 @@ impl<K: Kernel> Runtime<K> {
         };
         self.driver.turn(limit);
         self.turns += 1;
+        self.turns_ever += 1;
         let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
             self.sweep();
@@ -508,6 +532,7 @@ impl<K: Kernel> Runtime<K> {
 
     fn sweep(&mut self) {
         self.turns = 0;
+        self.sweeps += 1;
         self.swept = self.driver.kernel().lately();
         self.driver.sweep(SWEEP_DESCRIPTORS);
         if self.paused > 0 {
@@ -528,6 +553,20 @@ impl<K: Kernel> Runtime<K> {
     /// See [`Driver::doze`].
     pub fn doze(&mut self) -> bool {
         !self.may_accept() && !self.is_called() && self.driver.doze()
+    }
+
+    /// What the runtime has done so far, and what it holds.
+    pub fn statistics(&self) -> Statistics {
+        let count = |kind| self.conns.count(kind) as u64;
+        Statistics {
+            driver: self.driver.statistics(),
+            turns: self.turns_ever,
+            sweeps: self.sweeps,
+            servers: count(Kind::Server),
+            accepted: count(Kind::Accepted),
+            idle: self.conns.idle() as u64,
+            clients: count(Kind::Client),
+        }
     }
 
     /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;

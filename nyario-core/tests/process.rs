@@ -1,5 +1,7 @@
 //! Children and signals, over a kernel without pidfds: threads of the pool wait for the children.
 
+#![allow(clippy::zombie_processes, reason = "nyario waits for them")]
+
 mod common;
 
 use common::*;

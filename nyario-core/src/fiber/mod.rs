@@ -25,6 +25,7 @@ mod name;
 mod post;
 mod scheduler;
 mod stack;
+mod statistics;
 mod table;
 mod timers;
 
@@ -32,5 +33,6 @@ pub use name::Name;
 pub use post::Poster;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
+pub use statistics::Statistics;
 pub use table::FiberId;
 pub use timers::TimerId;

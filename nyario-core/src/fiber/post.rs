@@ -84,11 +84,20 @@ pub(super) struct Posted {
     fibers: Cell<usize>,
     /// There was no memory for the last one's fiber: another try has time until the sweep.
     refused: Cell<bool>,
+    /// How much was ever taken.
+    received: Cell<u64>,
 }
 
 impl Posted {
     pub(super) fn receive(&self, inbox: &Inbox) {
-        inbox.take(&mut self.codes.borrow_mut());
+        let mut codes = self.codes.borrow_mut();
+        let before = codes.len();
+        inbox.take(&mut codes);
+        self.received.set(self.received.get() + (codes.len() - before) as u64);
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.get()
     }
 
     /// Whether something has no fiber yet.

@@ -1,6 +1,7 @@
 //! The loop of native fibers.
 
 mod embedding;
+mod inside;
 
 use super::blocking;
 use super::cold::Spare;
@@ -195,6 +196,8 @@ pub struct Loop<K: Kernel = Linux> {
     home: UnsafeCell<Context>,
     /// How many ready fibers may still run before the kernel is looked at.
     credit: Cell<u32>,
+    /// How often a fiber was resumed.
+    switches: Cell<u64>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
@@ -235,6 +238,7 @@ impl<K: Kernel> Loop<K> {
             current: Cell::new(std::ptr::null_mut()),
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
+            switches: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
             polls: Lists::new(),
@@ -500,6 +504,7 @@ impl<K: Kernel> Loop<K> {
     #[inline(always)]
     pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
+        self.switches.set(self.switches.get() + 1);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
         let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
@@ -832,6 +837,7 @@ impl<K: Kernel> Loop<K> {
                 Some(next) if next == fiber => {}
                 Some(next) => {
                     self.current.set(next);
+                    self.switches.set(self.switches.get() + 1);
                     Fiber::pass(fiber, next);
                 }
             }

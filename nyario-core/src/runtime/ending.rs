@@ -50,7 +50,7 @@ impl<K: Kernel> Runtime<K> {
     }
 
     /// Whether nothing new is begun for those outside.
-    pub(super) fn draining(&self) -> bool {
+    pub fn draining(&self) -> bool {
         self.ending.drain != NEVER
     }
 
