@@ -24,6 +24,10 @@ mod sync;
 
 mod thread;
 
+mod process;
+
+mod signal;
+
 mod inside;
 
 mod error;
