@@ -16,7 +16,13 @@ mod names;
 
 mod fiber;
 
+mod deadline;
+
 mod time;
+
+mod cleanup;
+
+mod local;
 
 mod sync;
 

@@ -26,6 +26,10 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        // While the thread still has its loop: the destructors may ask for it.
+        if let Some(looped) = current() {
+            looped.destroy_values();
+        }
         let (looped, forks) = mine().replace((null(), 0));
         if !looped.is_null() && forks == self::forks() {
             // SAFETY: it came from a box in `make`, and nothing reaches it any more. A forked child leaves its

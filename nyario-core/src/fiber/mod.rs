@@ -20,6 +20,8 @@ mod callback;
 mod cold;
 mod context;
 mod control;
+mod ending;
+mod keys;
 mod lists;
 mod name;
 mod scheduler;
@@ -27,6 +29,7 @@ mod stack;
 mod table;
 mod timers;
 
+pub use keys::{Destructor, Key};
 pub use name::Name;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
