@@ -24,14 +24,18 @@ mod ending;
 mod keys;
 mod lists;
 mod name;
+mod post;
 mod scheduler;
 mod stack;
+mod statistics;
 mod table;
 mod timers;
 
 pub use keys::{Destructor, Key};
 pub use name::Name;
+pub use post::Poster;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
+pub use statistics::Statistics;
 pub use table::FiberId;
 pub use timers::TimerId;

@@ -1,6 +1,7 @@
 //! The loop of native fibers.
 
 mod embedding;
+mod inside;
 
 use super::blocking;
 use super::cold::{Cold, Spare};
@@ -9,6 +10,7 @@ use super::control::{Errand, Fiber};
 use super::keys::Values;
 use super::lists::Lists;
 use super::name::Name;
+use super::post::{Inbox, Posted, Poster};
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use super::timers::{TimerId, Timers};
@@ -20,6 +22,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
@@ -79,12 +82,17 @@ pub(super) struct Inner<K: Kernel> {
     pub(super) values: Values,
     handlers: Vec<Handler>,
     crowded: VecDeque<Waiting>,
+    /// What other threads have for the loop to run, and what of it the loop has taken.
+    inbox: Arc<Inbox>,
+    posted: Rc<Posted>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
     fn has_work(&self) -> bool {
-        self.fibers.live() + self.timers.live() + self.crowded.len() > 0 || self.runtime.serving() > 0
+        self.fibers.live() + self.timers.live() + self.crowded.len() > 0
+            || self.runtime.serving() > 0
+            || self.posted.waits()
     }
 
     fn has_room(&self) -> bool {
@@ -108,6 +116,16 @@ impl<K: Kernel> Inner<K> {
     /// Whether somebody does not wait for anything any more.
     fn wants_to_run(&self) -> bool {
         !self.ready.is_empty() || self.crowd_moves()
+    }
+
+    /// Whether something that was posted can begin.
+    fn wants_to_begin(&self) -> bool {
+        self.inbox.has_news() || (self.posted.is_next() && self.has_room())
+    }
+
+    /// Whether something is to be looked at again before long, though nothing happens.
+    fn is_restless(&self) -> bool {
+        self.stacks.wants_trimming() || self.posted.waits()
     }
 
     /// Whose turn it is of those that wait for room.
@@ -192,6 +210,8 @@ pub struct Loop<K: Kernel = Linux> {
     home: UnsafeCell<Context>,
     /// How many ready fibers may still run before the kernel is looked at.
     credit: Cell<u32>,
+    /// How often a fiber was resumed.
+    switches: Cell<u64>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
@@ -200,12 +220,6 @@ pub struct Loop<K: Kernel = Linux> {
     pollfds: Lists<libc::pollfd>,
     kernel: K,
     number: u64,
-}
-
-impl<K: Kernel> Drop for Loop<K> {
-    fn drop(&mut self) {
-        self.destroy_values();
-    }
 }
 
 /// How many loops the process has made.
@@ -230,6 +244,8 @@ impl<K: Kernel> Loop<K> {
             values: Values::default(),
             handlers: Vec::new(),
             crowded: VecDeque::new(),
+            inbox: Arc::new(Inbox::new()),
+            posted: Rc::default(),
             ready: ReadyQueue::EMPTY,
         };
         Ok(Loop {
@@ -237,6 +253,7 @@ impl<K: Kernel> Loop<K> {
             current: Cell::new(std::ptr::null_mut()),
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
+            switches: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
             polls: Lists::new(),
@@ -396,7 +413,23 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn has_work(&self) -> bool {
-        self.with(|inner| inner.has_work())
+        self.with(|inner| inner.has_work() || inner.inbox.has_news())
+    }
+
+    /// Begins what was posted, as far as there is room for fibers.
+    #[cold]
+    fn begin_posted(&self) {
+        let posted = self.with(|inner| {
+            inner.posted.receive(&inner.inbox);
+            inner.posted.clone()
+        });
+        while posted.waits() && self.with(|inner| inner.has_room()) {
+            let mine = posted.clone();
+            let created = self.create(Options::DETACHED, Errand::Own, move || mine.run());
+            posted.promise(created.is_ok());
+            let Ok(fiber) = created else { return };
+            self.with(|inner| inner.ready.push(fiber));
+        }
     }
 
     /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
@@ -404,6 +437,12 @@ impl<K: Kernel> Loop<K> {
     /// kernel.
     fn step(&self, limit: Option<u64>) {
         self.credit.set(SWITCHES_PER_TURN);
+        if self.with(|inner| inner.runtime.heed()) {
+            drop(self.with(|inner| inner.disarm()));
+        }
+        if self.with(|inner| inner.inbox.has_news() || inner.posted.waits()) && !self.ending.get() {
+            self.begin_posted();
+        }
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
             && let Some(waiting) = self.with(|inner| inner.next_in_crowd())
@@ -440,9 +479,11 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
-            let limit = if busy { Some(0) } else { limit };
-            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
+            // What is posted at the end waits for the next run.
+            let open = !self.ending.get();
+            let busy = inner.wants_to_run() || (open && inner.wants_to_begin());
+            let limit = if busy || delivered == SWITCHES_PER_TURN || idle { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming() || (open && inner.posted.waits())) {
                 inner.stacks.trim();
             }
         });
@@ -480,6 +521,7 @@ impl<K: Kernel> Loop<K> {
     #[inline(always)]
     pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
+        self.switches.set(self.switches.get() + 1);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
         let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
@@ -517,7 +559,9 @@ impl<K: Kernel> Loop<K> {
     fn end(&self) {
         self.ending.set(true);
         drop(self.with(|inner| inner.disarm()));
+        self.begin_posted();
         self.with(|inner| {
+            inner.runtime.hurry();
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
             for fiber in inner.fibers.fibers() {
@@ -549,6 +593,17 @@ impl<K: Kernel> Loop<K> {
     /// What ends the loop from other threads and from signal handlers.
     pub fn stopper(&self) -> Stopper<K> {
         self.with(|inner| inner.runtime.stopper())
+    }
+
+    /// What has this loop run code from other threads.
+    pub fn poster(&self) -> Poster<K> {
+        self.with(|inner| Poster::new(inner.inbox.clone(), inner.runtime.driver().waker()))
+    }
+
+    /// Ends the loop once its fibers have ended, or in so many nanoseconds: its servers, its timers and the connections that
+    /// have no fiber end at once, and then it waits for the fibers. The grace over, it ends as with [`stop`](Self::stop).
+    pub fn drain(&self, grace: u64) {
+        self.stopper().drain(grace);
     }
 
     /// What wakes parks of this loop from other threads.
@@ -733,11 +788,19 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         // SAFETY: the fiber runs.
-        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        let cancelled = unsafe { std::mem::take(&mut (*fiber).cancelled) };
         if cancelled || self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+        if self.is_late() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
+    /// Whether the running fiber's deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        let fiber = self.current.get();
+        // SAFETY: the fiber runs.
+        let deadline = if fiber.is_null() { 0 } else { unsafe { (*fiber).deadline } };
+        deadline != 0 && deadline <= self.kernel.now()
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
@@ -791,6 +854,7 @@ impl<K: Kernel> Loop<K> {
                 Some(next) if next == fiber => {}
                 Some(next) => {
                     self.current.set(next);
+                    self.switches.set(self.switches.get() + 1);
                     Fiber::pass(fiber, next);
                 }
             }
@@ -987,6 +1051,15 @@ impl<K: Kernel> Loop<K> {
     /// The kernel beneath.
     pub fn kernel(&self) -> &K {
         &self.kernel
+    }
+}
+
+impl<K: Kernel> Drop for Loop<K> {
+    fn drop(&mut self) {
+        self.destroy_values();
+        // What goes with it may post, and be told that nobody is there.
+        let inbox = self.with(|inner| inner.inbox.clone());
+        inbox.close();
     }
 }
 
