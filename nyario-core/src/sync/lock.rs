@@ -54,6 +54,11 @@ impl Lock {
         self.0.store(FREE, Ordering::Release);
     }
 
+    /// Whether somebody holds it.
+    pub(super) fn is_held(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == HELD
+    }
+
     fn try_take(&self) -> bool {
         self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }

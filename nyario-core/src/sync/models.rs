@@ -34,12 +34,14 @@ fn send(channel: &Channel, value: u64) -> Result<(), Errno> {
 fn no_permit_is_lost() {
     explore(|| {
         let semaphore = Arc::new(Semaphore::<Linux>::new(0));
-        let [waits, posts] = [semaphore.clone(), semaphore.clone()];
-        let others =
-            [thread::spawn(move || waits.wait(None).unwrap()), thread::spawn(move || posts.post(None).unwrap())];
+        let waits = semaphore.clone();
+        let waiter = thread::spawn(move || {
+            waits.wait(None).unwrap();
+            waits.wait(None).unwrap();
+        });
         semaphore.post(None).unwrap();
-        semaphore.wait(None).unwrap();
-        others.into_iter().for_each(|other| other.join().unwrap());
+        semaphore.post(None).unwrap();
+        waiter.join().unwrap();
         assert_eq!(semaphore.permits(), 0);
     });
 }
