@@ -8,9 +8,15 @@ mod connection;
 
 mod socket;
 
+mod datagram;
+
 mod vector;
 
+mod transfer;
+
 mod poll;
+
+mod passing;
 
 mod names;
 

@@ -27,6 +27,7 @@ mod op;
 mod readiness;
 mod slab;
 mod timer;
+mod transfer;
 mod uring;
 mod wake;
 
@@ -34,6 +35,7 @@ pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
 pub use op::{Completion, Op, OpId, Submitted};
+pub use transfer::End;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check};

@@ -1,9 +1,11 @@
 //! The real kernel: Linux, trapped into directly.
 
+mod sigpipe;
 mod trap;
 
 use super::abi::{EpollEvent, EventsArg, FdStatus, Timespec, UringParams};
 use super::{Errno, Fd, Kernel};
+use sigpipe::without_sigpipe;
 use std::ffi::c_void;
 use trap::trap;
 
@@ -97,6 +99,14 @@ unsafe impl Kernel for Linux {
             return call!(SYS_writev, fd, iov, count);
         }
         call!(SYS_pwritev2, fd, iov, count, -1isize, -1isize, flags)
+    }
+
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        without_sigpipe(|| call!(SYS_splice, from, off, to, to_off, len, flags))
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        without_sigpipe(|| call!(SYS_sendfile, to, from, off, len))
     }
 
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32 {
