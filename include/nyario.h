@@ -56,6 +56,69 @@ struct pollfd;
 extern "C" {
 #endif /* __cplusplus */
 
+/**
+ * Names a fiber of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_fiber;
+
+/**
+ * What a fiber runs; what it returns is handed to nyario_join.
+ */
+typedef void *(*nyario_entry)(void *arg);
+
+/**
+ * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
+ * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
+ * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
+ * suspend.
+ *
+ * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+ * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
+ */
+NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
+
+/* ---- Configuring the loop -------------------------------------------------------------------- */
+
+/**
+ * How nyario_configure makes a thread's loop. What is zero is left at its default.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_options)`.
+   */
+  size_t size;
+  /**
+   * The backend to insist on: "uring" or "epoll". NULL takes the best that the kernel allows. The environment
+   * variable NYARIO_BACKEND has the last word in both cases.
+   */
+  const char *backend;
+  /**
+   * How many bytes of stack those fibers have that are spawned without a size, handlers of connections among them: from
+   * 16 KiB to 64 MiB, rounded up to a power of two. 256 KiB by default.
+   */
+  size_t stack_size;
+  /**
+   * How many fibers there may be at a time. Beyond it nyario_spawn answers -EAGAIN, and the handlers of connections
+   * wait for their turn. Any number by default.
+   */
+  size_t fibers;
+  /**
+   * How many accepted connections there may be at a time. Beyond it the rest wait in the queues of their listeners.
+   * Any number by default.
+   */
+  size_t connections;
+} nyario_options;
+
+/**
+ * Makes the calling thread's loop as `options` say; NULL is all defaults. Without it, the first call that needs the
+ * loop makes it. The struct is read before the call returns. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when the thread has a loop already, -EINVAL for a backend that there is not, a stack size out of
+ * bounds, or options of a later version that this one does not know and that are not zero; the kernel's reason when it
+ * denies the backend insisted on, such as -EPERM or -ENOSYS; -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_configure(const nyario_options *options);
+
 /* ---- Servers and the loop -------------------------------------------------------------------- */
 
 /**
@@ -76,12 +139,22 @@ typedef void (*nyario_handler)(int fd, void *arg);
  * `address` is `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, or `*` for every address of the
  * machine; port 0 lets the kernel choose), or the path of a unix socket, which has a `/` or no `:` in it. A path
  * that a dead server left behind is taken over. The socket is close-on-exec; nyario_register or nyario_close takes
- * it back. Does not suspend.
+ * it back. Suspends the fiber only while another name of a host is looked up.
  *
  * Returns the descriptor, or -EINVAL for NULL or text that is no address, -ENAMETOOLONG, -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM; for a name also -ECANCELED, -ETIMEDOUT, and NYARIO_EAI_NONAME and
+ * the other NYARIO_EAI_*. Since 0.1.
  */
 NYARIO_EXTERN int nyario_listen(const char *address);
+
+/**
+ * Like nyario_listen, but the address can be shared: each thread opens a socket of its own there, and the kernel spreads
+ * the connections over them (SO_REUSEPORT). Who opens the first with port 0 has to tell the others which port it got.
+ * A unix socket cannot be shared. Suspends the fiber as nyario_listen does.
+ *
+ * Returns as nyario_listen, and -EOPNOTSUPP for a path; -EADDRINUSE where somebody listens who does not share. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_listen_shared(const char *address);
 
 /**
  * Registers a listening socket with the calling thread's loop: from now on `handler(fd, arg)` serves each of its
@@ -94,9 +167,9 @@ NYARIO_EXTERN int nyario_listen(const char *address);
 NYARIO_EXTERN int nyario_register(int server, nyario_handler handler, void *arg, unsigned int flags);
 
 /**
- * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
- * the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
- * connections. It may be called again. Blocks the thread.
+ * Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber and every timer has
+ * ended. At the end it closes its servers, ends its timers, cancels the fibers that remain and waits for them to return,
+ * and closes their connections. It may be called again. Blocks the thread.
  *
  * Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
  * when the loop cannot be made. Since 0.1.
@@ -110,6 +183,15 @@ NYARIO_EXTERN int nyario_loop(void);
  * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
  */
 NYARIO_EXTERN int nyario_stop(void);
+
+/**
+ * Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber, and
+ * ends its timers; then its fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
+ * calls the grace that ends first counts. May be called from a signal handler, on the loop's thread. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a negative grace, -ESRCH when the thread has no loop. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_drain(int64_t grace);
 
 /* ---- Embedding in a foreign loop ------------------------------------------------------------- */
 
@@ -149,10 +231,10 @@ NYARIO_EXTERN int64_t nyario_backend_timeout(void);
  * of rounds even if there is more to do: nyario_backend_timeout says so. Blocks the thread for the time-out at most.
  *
  * After nyario_stop the next turn ends the loop as nyario_loop does: it closes the servers, cancels the fibers, waits for
- * them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
- * fiber ends. The loop can be used again in both cases.
+ * them to return, and closes their connections; that may block. After nyario_drain the turn does so in which the last
+ * fiber ends, or the grace. Without either, nothing is closed when the last fiber ends. The loop can be used again.
  *
- * Returns 1 while there are servers or fibers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
+ * Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
  * nyario_loop when the loop cannot be made. Since 0.1.
  */
 NYARIO_EXTERN int nyario_turn(int64_t timeout);
@@ -173,12 +255,14 @@ NYARIO_EXTERN int nyario_wakeup(nyario_alarm alarm, void *data);
 /* ---- Connections ----------------------------------------------------------------------------- */
 
 /**
- * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
+ * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). A host that goes by a name is
+ * looked up as nyario_getaddrinfo does, and its addresses are tried in turn until one answers. The descriptor is
  * close-on-exec and non-blocking; nyario_close ends it, and once nyario_read has been called on it, only nyario
  * must read it. Suspends the fiber.
  *
  * Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
- * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
+ * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, and for a name NYARIO_EAI_NONAME and the other NYARIO_EAI_*. Since
+ * 0.1.
  */
 NYARIO_EXTERN int nyario_dial(const char *address);
 
@@ -505,16 +589,6 @@ NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned in
 #define NYARIO_DETACHED 1
 
 /**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-/**
  * How nyario_spawn_with spawns a fiber. What is zero is left at its default.
  */
 typedef struct {
@@ -535,17 +609,6 @@ typedef struct {
    */
   uint64_t flags;
 } nyario_spawn_options;
-
-/**
- * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
- * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
- * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
- * suspend.
- *
- * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
- * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
- */
-NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
 
 /**
  * Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
@@ -628,6 +691,16 @@ NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 /**
+ * Names a timer of one loop, and never another of that loop; above 0.
+ */
+typedef int64_t nyario_timer;
+
+/**
+ * What a timer calls.
+ */
+typedef void (*nyario_callback)(void *arg);
+
+/**
  * The monotonic clock. Does not suspend.
  *
  * Returns nanoseconds since an arbitrary point. Since 0.1.
@@ -640,6 +713,36 @@ NYARIO_EXTERN int64_t nyario_now(void);
  * Returns 0, or -EINVAL for a negative time, -ECANCELED, -ETIMEDOUT when the fiber's deadline comes first. Since 0.1.
  */
 NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
+
+/**
+ * Calls `callback(arg)` once, in so many nanoseconds, on a fiber of its own, which may suspend like any other. A timer
+ * that waits has no fiber and no stack, so there may be a million of them. It keeps nyario_loop running as a fiber
+ * does; when the loop ends, it ends without a call. `arg` must stay valid until the call has returned, or the timer has
+ * ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
+ * nyario_loop. Does not suspend.
+ *
+ * Returns the timer's name, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
+ * Since 0.1.
+ */
+NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback callback, void *arg);
+
+/**
+ * Like nyario_after, again and again: the k-th call is due k intervals of so many nanoseconds after now, however late
+ * the one before it was. One call runs at a time: those that come due before it has returned are left out, and are not
+ * made up for. nyario_timer_cancel ends it, or the end of the loop. Does not suspend.
+ *
+ * Returns the timer's name, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
+ * loop is ending. Since 0.1.
+ */
+NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback callback, void *arg);
+
+/**
+ * Ends a timer of this loop: no call of it begins any more, even if it is due. One that has begun is a fiber like any
+ * other, and goes on; a callback may end its own timer. Does not suspend.
+ *
+ * Returns 0, or -ESRCH for a timer that is unknown or has ended: also when its only call has begun. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
 
 /* ---- Mutexes --------------------------------------------------------------------------------- */
 
@@ -837,6 +940,16 @@ NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 /**
+ * Names the loop of a thread of this process, and never another of it; above 0.
+ */
+typedef int64_t nyario_loop_id;
+
+/**
+ * Prepares the loop of one thread; `index` is the thread's number. Returns 0, or a negative errno.
+ */
+typedef int (*nyario_init)(unsigned int index, void *arg);
+
+/**
  * Runs `entry(arg)`, which may block, on a thread of a pool and stores what it returned in `*result`, unless `result`
  * is NULL. Suspends the fiber; off a fiber it simply calls `entry`.
  *
@@ -853,6 +966,171 @@ NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
  * or -ENOMEM when there is no thread and none can be made. Since 0.1.
  */
 NYARIO_EXTERN int nyario_blocking(nyario_entry entry, void *arg, void **result);
+
+/**
+ * The calling thread's loop, for other threads that post to it. Does not suspend.
+ *
+ * Returns its name, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN nyario_loop_id nyario_loop_self(void);
+
+/**
+ * Has the loop `target` run `entry(arg)` on a new fiber, which nobody joins and whose result is dropped. May be called
+ * on any thread, but not in a signal handler. What one thread posts begins in the order in which it was posted. Does not
+ * suspend.
+ *
+ * A loop that sleeps is woken. One that does not run begins `entry` when it next does, and one that is told to end
+ * begins it before it does, though whatever would wait is refused then; a thread that ends without running its loop
+ * again never begins it. A loop ends when it has neither server nor fiber, whoever may want to post to it: a fiber that
+ * sleeps keeps it.
+ *
+ * A connection that is to be served by another loop is best handed over before it is read: dup(2) it, post the
+ * duplicate, and close the original.
+ *
+ * Returns 0, or -EINVAL for a NULL entry, -ESRCH when there is no such loop any more. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_post(nyario_loop_id target, nyario_entry entry, void *arg);
+
+/**
+ * Runs `n` loops, each on a thread of its own, until all of them have ended; 0 stands for as many as there are processors
+ * that the process may use. If `pin` is not 0, each thread stays on one of these. On each thread `init(index, arg)` is
+ * called before its loop runs, off a fiber, to register servers (see nyario_listen_shared) and spawn fibers. Blocks the
+ * thread.
+ *
+ * A loop may end by itself, as in nyario_loop, or by nyario_stop on its thread, and the others go on;
+ * nyario_stop_threads and nyario_drain_threads end them all. When `init` fails, or a thread cannot begin, all the others
+ * are stopped. The threads inherit the signal mask of the caller.
+ *
+ * Returns 0, or the first error: of `init`, or -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EPERM, -EINVAL; -EINVAL for a NULL
+ * init, -EDEADLK on a fiber, -EBUSY while another such call goes on. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_threads(unsigned int n, int pin, nyario_init init, void *arg);
+
+/**
+ * Ends all loops of the nyario_threads that runs, as nyario_stop does each. May be called on any thread and in a signal
+ * handler. Does not suspend.
+ *
+ * Returns 0, or -ESRCH when there is none. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stop_threads(void);
+
+/**
+ * Ends all loops of the nyario_threads that runs, as nyario_drain does each. May be called on any thread and in a signal
+ * handler. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a negative grace, -ESRCH when there is none. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_drain_threads(int64_t grace);
+
+/* ---- Seeing inside --------------------------------------------------------------------------- */
+
+/**
+ * What nyario_stats tells of a loop: counts since it was made, and how many there are now of what it holds.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_statistics)`, set by the caller.
+   */
+  size_t size;
+  /**
+   * The backend at work: "uring" or "epoll". Constant.
+   */
+  const char *backend;
+  /**
+   * Turns taken.
+   */
+  uint64_t turns;
+  /**
+   * Looks at the kernel that were system calls: waits, and submissions.
+   */
+  uint64_t enters;
+  /**
+   * Operations that were over as soon as they were begun.
+   */
+  uint64_t at_once;
+  /**
+   * Operations that had to wait, or were queued for the kernel; sleeps, joins and whatever else a fiber waits for are
+   * among them.
+   */
+  uint64_t waited;
+  /**
+   * Operations that are waiting now.
+   */
+  uint64_t waiting;
+  /**
+   * How often a fiber was resumed.
+   */
+  uint64_t switches;
+  /**
+   * Fibers that were ever begun, handlers of connections among them.
+   */
+  uint64_t spawned;
+  /**
+   * Fibers that have not ended.
+   */
+  uint64_t fibers;
+  /**
+   * Handlers of connections, and calls of timers, that wait because there are as many fibers as the loop allows.
+   */
+  uint64_t crowded;
+  /**
+   * Registered servers.
+   */
+  uint64_t servers;
+  /**
+   * Connections that servers have accepted.
+   */
+  uint64_t accepted;
+  /**
+   * Those of them that have not spoken yet and have no fiber.
+   */
+  uint64_t idle;
+  /**
+   * Connections that were dialled.
+   */
+  uint64_t clients;
+  /**
+   * Descriptors that the loop watches and did not open; registered servers are among them.
+   */
+  uint64_t adopted;
+  /**
+   * Armed timers and deadlines.
+   */
+  uint64_t timers;
+  /**
+   * Stacks that are mapped.
+   */
+  uint64_t stacks;
+  /**
+   * Those of them that wait for a fiber.
+   */
+  uint64_t stacks_free;
+  /**
+   * Provided buffers, which only the backend "uring" has.
+   */
+  uint64_t buffers;
+  /**
+   * Those of them that hold bytes which nobody has read yet.
+   */
+  uint64_t buffers_used;
+  /**
+   * What other threads have told the loop: what was posted, and the ends of what its fibers wait for.
+   */
+  uint64_t posts;
+  /**
+   * Times that the loop kept house.
+   */
+  uint64_t sweeps;
+} nyario_statistics;
+
+/**
+ * Tells what the calling thread's loop has done and holds, in `*statistics`, whose `size` the caller has set. A later
+ * version may tell more than a caller's struct has room for; what this version does not know of becomes 0. Does not
+ * suspend.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop, -EINVAL for NULL or a size that cannot be. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stats(nyario_statistics *statistics);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

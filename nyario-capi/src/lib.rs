@@ -1,5 +1,7 @@
 //! The C ABI of nyario. The comments here become `include/nyario.h`, in the order of these modules.
 
+mod configure;
+
 mod server;
 
 mod embedding;
@@ -27,6 +29,8 @@ mod time;
 mod sync;
 
 mod thread;
+
+mod inside;
 
 mod error;
 

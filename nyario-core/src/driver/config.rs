@@ -1,6 +1,7 @@
 //! How a driver is set up.
 
 use crate::sys::Errno;
+use std::ffi::CStr;
 
 /// The backends there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,10 +15,20 @@ pub enum BackendKind {
 impl BackendKind {
     /// The name that `NYARIO_BACKEND` knows it by.
     pub fn name(self) -> &'static str {
+        self.c_name().to_str().expect("plain text")
+    }
+
+    /// The same, for C.
+    pub fn c_name(self) -> &'static CStr {
         match self {
-            BackendKind::Uring => "uring",
-            BackendKind::Epoll => "epoll",
+            BackendKind::Uring => c"uring",
+            BackendKind::Epoll => c"epoll",
         }
+    }
+
+    /// The backend that [`name`](Self::name) names.
+    pub fn from_name(name: &str) -> Option<BackendKind> {
+        [BackendKind::Uring, BackendKind::Epoll].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -51,12 +62,10 @@ impl Config {
     pub fn from_env() -> Result<Config, Errno> {
         let backend = match std::env::var("NYARIO_BACKEND").as_deref() {
             Err(_) | Ok("") => None,
-            Ok("uring") => Some(BackendKind::Uring),
-            Ok("epoll") => Some(BackendKind::Epoll),
-            Ok(other) => {
-                eprintln!("nyario: NYARIO_BACKEND is '{other}'; the backends are 'uring' and 'epoll'");
-                return Err(Errno(libc::EINVAL));
-            }
+            Ok(name) => Some(BackendKind::from_name(name).ok_or_else(|| {
+                eprintln!("nyario: NYARIO_BACKEND is '{name}'; the backends are 'uring' and 'epoll'");
+                Errno(libc::EINVAL)
+            })?),
         };
         Ok(Config { backend, ..Config::default() })
     }

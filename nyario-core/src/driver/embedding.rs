@@ -35,6 +35,7 @@ impl<K: Kernel> Driver<K> {
     /// Ends what [`doze`](Self::doze) began, if it did, and takes what other threads have said.
     pub fn rouse(&mut self) {
         for (op, result) in self.waker.awaken() {
+            self.notes += 1;
             self.complete(op, result);
         }
     }

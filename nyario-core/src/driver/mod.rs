@@ -26,6 +26,7 @@ pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;
+mod statistics;
 mod timer;
 mod transfer;
 mod uring;
@@ -35,6 +36,7 @@ pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
 pub use op::{Completion, Op, OpId, Submitted};
+pub use statistics::Statistics;
 pub use transfer::End;
 pub use wake::Waker;
 
@@ -86,6 +88,9 @@ pub struct Driver<K: Kernel> {
     early: VecDeque<Completion>,
     /// Deadlines may have come since they were last passed.
     due: bool,
+    /// How many operations were over as soon as they were begun, and how many notes other threads have left.
+    at_once: u64,
+    notes: u64,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
 }
@@ -112,7 +117,16 @@ impl<K: Kernel> Driver<K> {
                 }
             },
         };
-        Ok(Driver { ledger: Ledger::new(kernel), backend, waker, early: VecDeque::new(), due: false, closed: false })
+        Ok(Driver {
+            ledger: Ledger::new(kernel),
+            backend,
+            waker,
+            early: VecDeque::new(),
+            due: false,
+            at_once: 0,
+            notes: 0,
+            closed: false,
+        })
     }
 
     /// Which backend this is.
@@ -149,11 +163,13 @@ impl<K: Kernel> Driver<K> {
                 },
             },
         };
-        if let Submitted::Pending(id) = submitted
-            && deadline != 0
-        {
-            let Ledger { slab, timers, .. } = &mut self.ledger;
-            timers.insert(slab, id.index, deadline);
+        match submitted {
+            Submitted::Pending(id) if deadline != 0 => {
+                let Ledger { slab, timers, .. } = &mut self.ledger;
+                timers.insert(slab, id.index, deadline);
+            }
+            Submitted::Pending(_) => {}
+            Submitted::Done(_) => self.at_once += 1,
         }
         submitted
     }

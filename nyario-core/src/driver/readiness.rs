@@ -44,11 +44,13 @@ pub(super) struct Readiness {
     burst: u32,
     /// Listeners that used up their burst; they go on in the next turn.
     rested: Vec<(Fd, Index)>,
+    /// How often the kernel was looked at.
+    enters: u64,
 }
 
 impl Readiness {
     pub(super) fn new(poller: Poller) -> Readiness {
-        Readiness { poller, accepting: Vec::new(), burst: 0, rested: Vec::new() }
+        Readiness { poller, accepting: Vec::new(), burst: 0, rested: Vec::new(), enters: 0 }
     }
 
     pub(super) fn kind(&self) -> BackendKind {
@@ -61,6 +63,10 @@ impl Readiness {
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.shut(kernel),
         }
+    }
+
+    pub(super) fn enters(&self) -> u64 {
+        self.enters
     }
 
     /// Whether there is something to harvest without asking the kernel.
@@ -160,6 +166,7 @@ impl Readiness {
         let timeout = if self.accepting.is_empty() && self.rested.is_empty() { timeout } else { Some(0) };
         self.accepting.append(&mut self.rested);
         self.burst = 0;
+        self.enters += 1;
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.wait(&ledger.kernel, timeout),
         }

@@ -212,6 +212,11 @@ impl<K: Kernel> Waker<K> {
         self.wake();
     }
 
+    /// The kernel beneath the loop.
+    pub(crate) fn kernel(&self) -> &K {
+        &self.0.kernel
+    }
+
     /// The descriptor that becomes readable when a sleeping loop is woken.
     pub(super) fn event(&self) -> Fd {
         self.0.event

@@ -5,11 +5,23 @@ use super::cold::Cold;
 use super::context::{Context, switch};
 use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
+use super::timers::TimerId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
 
 /// How a fiber's code ended: its value, and whether it ended well.
 pub(super) type End = (u64, bool);
+
+/// Who is to be told of a fiber's end.
+#[derive(Clone, Copy)]
+pub(super) enum Errand {
+    /// Only who joins it.
+    Own,
+    /// The accepted connection that ends with it.
+    Serves(ConnId),
+    /// The timer whose call it is.
+    Timer(TimerId),
+}
 
 /// The words that a fiber gives the loop.
 const SUSPENDED: u64 = 0;
@@ -31,8 +43,7 @@ pub(super) struct Fiber {
     /// The next in the ready queue.
     pub(super) next: *mut Fiber,
     pub(super) id: FiberId,
-    /// The accepted connection that ends with it.
-    pub(super) conn: Option<ConnId>,
+    pub(super) errand: Errand,
     pub(super) slot: Slot,
     /// Once it has ended.
     end: End,
@@ -53,7 +64,7 @@ struct Whole<F> {
 
 impl Fiber {
     /// Lays a fiber out on a stack. `code` runs when it is first resumed; `id` is filled in by the caller.
-    pub(super) fn create<F>(slot: Slot, conn: Option<ConnId>, code: F) -> *mut Fiber
+    pub(super) fn create<F>(slot: Slot, errand: Errand, code: F) -> *mut Fiber
     where
         F: FnOnce() -> End + 'static,
     {
@@ -74,7 +85,7 @@ impl Fiber {
                 cancelled: false,
                 next: std::ptr::null_mut(),
                 id: FiberId::from_word(0),
-                conn,
+                errand,
                 slot,
                 end: (0, false),
                 discard: Some(discard::<F>),

@@ -16,16 +16,23 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod callback;
 mod cold;
 mod context;
 mod control;
 mod lists;
 mod name;
+mod post;
 mod scheduler;
 mod stack;
+mod statistics;
 mod table;
+mod timers;
 
 pub use name::Name;
+pub use post::Poster;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
+pub use statistics::Statistics;
 pub use table::FiberId;
+pub use timers::TimerId;

@@ -1,15 +1,18 @@
 //! The loop of native fibers.
 
 mod embedding;
+mod inside;
 
 use super::blocking;
 use super::cold::Spare;
 use super::context::Context;
-use super::control::Fiber;
+use super::control::{Errand, Fiber};
 use super::lists::Lists;
 use super::name::Name;
+use super::post::{Inbox, Posted, Poster};
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
+use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
 use crate::driver::{BackendKind, Carries, Config, Driver, End, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
@@ -18,6 +21,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
@@ -54,8 +58,18 @@ pub(crate) struct Overflow {
 /// What serves a connection: called on a fiber of its own with the connection's descriptor.
 type Handler = Rc<dyn Fn(Fd)>;
 
-struct Inner<K: Kernel> {
-    runtime: Runtime<K>,
+/// What waits for room among the fibers.
+#[derive(Clone, Copy)]
+enum Waiting {
+    /// The handler of a connection.
+    Handler(ConnId, u64),
+    /// The call of a timer.
+    Call(TimerId),
+}
+
+pub(super) struct Inner<K: Kernel> {
+    pub(super) runtime: Runtime<K>,
+    pub(super) timers: Timers,
     fibers: FiberTable,
     stacks: StackPool<K>,
     spare: Spare,
@@ -64,25 +78,29 @@ struct Inner<K: Kernel> {
     /// How many fibers there may be.
     most: usize,
     handlers: Vec<Handler>,
-    /// Connections whose handlers wait for room among the fibers.
-    crowded: VecDeque<(ConnId, u64)>,
+    crowded: VecDeque<Waiting>,
+    /// What other threads have for the loop to run, and what of it the loop has taken.
+    inbox: Arc<Inbox>,
+    posted: Rc<Posted>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
     fn has_work(&self) -> bool {
-        self.fibers.live() > 0 || self.runtime.serving() > 0 || !self.crowded.is_empty()
+        self.fibers.live() + self.timers.live() + self.crowded.len() > 0
+            || self.runtime.serving() > 0
+            || self.posted.waits()
     }
 
     fn has_room(&self) -> bool {
         self.fibers.live() < self.most
     }
 
-    /// Whether the handler of a connection may start. If not, it joins those that wait for their turn.
-    fn admits(&mut self, conn: ConnId, handler: u64) -> bool {
+    /// Whether what is to run on a new fiber may start. If not, it joins those that wait for their turn.
+    fn admits(&mut self, waiting: Waiting) -> bool {
         let admitted = self.crowded.is_empty() && self.has_room();
         if !admitted {
-            self.crowded.push_back((conn, handler));
+            self.crowded.push_back(waiting);
         }
         admitted
     }
@@ -97,12 +115,22 @@ impl<K: Kernel> Inner<K> {
         !self.ready.is_empty() || self.crowd_moves()
     }
 
+    /// Whether something that was posted can begin.
+    fn wants_to_begin(&self) -> bool {
+        self.inbox.has_news() || (self.posted.is_next() && self.has_room())
+    }
+
+    /// Whether something is to be looked at again before long, though nothing happens.
+    fn is_restless(&self) -> bool {
+        self.stacks.wants_trimming() || self.posted.waits()
+    }
+
     /// Whose turn it is of those that wait for room.
-    fn next_in_crowd(&mut self) -> Option<(ConnId, u64)> {
+    fn next_in_crowd(&mut self) -> Option<Waiting> {
         while self.crowd_moves() {
-            let next = self.crowded.pop_front().filter(|&(conn, _)| self.runtime.conns().is_open(conn));
-            if next.is_some() {
-                return next;
+            match self.crowded.pop_front() {
+                Some(Waiting::Handler(conn, _)) if !self.runtime.conns().is_open(conn) => {}
+                next => return next,
             }
         }
         None
@@ -168,9 +196,11 @@ pub struct Loop<K: Kernel = Linux> {
     home: UnsafeCell<Context>,
     /// How many ready fibers may still run before the kernel is looked at.
     credit: Cell<u32>,
+    /// How often a fiber was resumed.
+    switches: Cell<u64>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
-    ending: Cell<bool>,
+    pub(super) ending: Cell<bool>,
     /// What calls that wait for several descriptors write down.
     polls: Lists<OpId>,
     pollfds: Lists<libc::pollfd>,
@@ -193,11 +223,14 @@ impl<K: Kernel> Loop<K> {
             runtime: Runtime::new(driver),
             fibers: FiberTable::new(),
             stacks: StackPool::new(kernel.clone()),
+            timers: Timers::new(),
             spare: Spare::default(),
             class: Class::default(),
             most: usize::MAX,
             handlers: Vec::new(),
             crowded: VecDeque::new(),
+            inbox: Arc::new(Inbox::new()),
+            posted: Rc::default(),
             ready: ReadyQueue::EMPTY,
         };
         Ok(Loop {
@@ -205,6 +238,7 @@ impl<K: Kernel> Loop<K> {
             current: Cell::new(std::ptr::null_mut()),
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
+            switches: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
             polls: Lists::new(),
@@ -217,8 +251,8 @@ impl<K: Kernel> Loop<K> {
     /// Works on the loop's state. Nothing that is called within may switch fibers or run foreign code: that is what
     /// makes the borrow exclusive.
     #[inline(always)]
-    fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
-        // SAFETY: the loop is not Sync, `work` is one of this file's closures, and none of them switches, calls back
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
+        // SAFETY: the loop is not Sync, `work` is one of this folder's closures, and none of them switches, calls back
         // into the loop, or runs code that could.
         work(unsafe { &mut *self.inner.get() })
     }
@@ -237,16 +271,16 @@ impl<K: Kernel> Loop<K> {
         if !self.with(|inner| inner.has_room()) {
             return Err(Errno(libc::EAGAIN));
         }
-        let fiber = self.create(options, None, code)?;
+        let fiber = self.create(options, Errand::Own, code)?;
         self.with(|inner| inner.ready.push(fiber));
         // SAFETY: the fiber is new, and nothing has ended it.
         Ok(unsafe { (*fiber).id })
     }
 
-    fn create(
+    pub(super) fn create(
         &self,
         options: Options<'_>,
-        conn: Option<ConnId>,
+        errand: Errand,
         code: impl FnOnce() -> u64 + 'static,
     ) -> Result<*mut Fiber, Errno> {
         let name = Name::new(options.name)?;
@@ -255,7 +289,7 @@ impl<K: Kernel> Loop<K> {
             let slot = inner.stacks.take(class)?;
             // A panic ends the fiber and not the loop; the panic hook has told of it by then.
             let guarded = move || catch_unwind(AssertUnwindSafe(code)).map_or((0, false), |value| (value, true));
-            let fiber = Fiber::create(slot, conn, guarded);
+            let fiber = Fiber::create(slot, errand, guarded);
             let id = inner.fibers.insert(fiber, options.detached);
             // SAFETY: the control block was just laid out.
             unsafe {
@@ -344,8 +378,8 @@ impl<K: Kernel> Loop<K> {
         })
     }
 
-    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber has ended. Then servers are
-    /// closed, the remaining fibers are cancelled and waited for, and connections are closed.
+    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber and timer has ended. Then
+    /// servers are closed, timers ended, the remaining fibers are cancelled and waited for, and connections are closed.
     ///
     /// # Errors
     ///
@@ -364,7 +398,23 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn has_work(&self) -> bool {
-        self.with(|inner| inner.has_work())
+        self.with(|inner| inner.has_work() || inner.inbox.has_news())
+    }
+
+    /// Begins what was posted, as far as there is room for fibers.
+    #[cold]
+    fn begin_posted(&self) {
+        let posted = self.with(|inner| {
+            inner.posted.receive(&inner.inbox);
+            inner.posted.clone()
+        });
+        while posted.waits() && self.with(|inner| inner.has_room()) {
+            let mine = posted.clone();
+            let created = self.create(Options::DETACHED, Errand::Own, move || mine.run());
+            posted.promise(created.is_ok());
+            let Ok(fiber) = created else { return };
+            self.with(|inner| inner.ready.push(fiber));
+        }
     }
 
     /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
@@ -372,12 +422,21 @@ impl<K: Kernel> Loop<K> {
     /// kernel.
     fn step(&self, limit: Option<u64>) {
         self.credit.set(SWITCHES_PER_TURN);
+        if self.with(|inner| inner.runtime.heed()) {
+            drop(self.with(|inner| inner.disarm()));
+        }
+        if self.with(|inner| inner.inbox.has_news() || inner.posted.waits()) && !self.ending.get() {
+            self.begin_posted();
+        }
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
-            && let Some((conn, handler)) = self.with(|inner| inner.next_in_crowd())
+            && let Some(waiting) = self.with(|inner| inner.next_in_crowd())
         {
             delivered += 1;
-            self.start(conn, handler);
+            match waiting {
+                Waiting::Handler(conn, handler) => self.start(conn, handler),
+                Waiting::Call(timer) => self.call(timer, true),
+            }
         }
         loop {
             while let Some(fiber) = self.next_ready() {
@@ -390,18 +449,26 @@ impl<K: Kernel> Loop<K> {
             delivered += 1;
             match event {
                 Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
-                Event::Start { conn, handler } if self.with(|inner| inner.admits(conn, handler)) => {
-                    self.start(conn, handler);
+                Event::Start { conn, handler } => {
+                    if self.with(|inner| inner.admits(Waiting::Handler(conn, handler))) {
+                        self.start(conn, handler);
+                    }
                 }
-                Event::Start { .. } => {}
+                Event::Alarm { timer } => {
+                    let timer = TimerId::from_word(timer);
+                    let admitted = self.with(|inner| inner.admits(Waiting::Call(timer)));
+                    self.call(timer, admitted);
+                }
             }
         }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
-            let limit = if busy { Some(0) } else { limit };
-            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
+            // What is posted at the end waits for the next run.
+            let open = !self.ending.get();
+            let busy = inner.wants_to_run() || (open && inner.wants_to_begin());
+            let limit = if busy || delivered == SWITCHES_PER_TURN || idle { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming() || (open && inner.posted.waits())) {
                 inner.stacks.trim();
             }
         });
@@ -423,7 +490,7 @@ impl<K: Kernel> Loop<K> {
             handler(conn.fd());
             0
         };
-        match self.create(Options::DETACHED, Some(conn), code) {
+        match self.create(Options::DETACHED, Errand::Serves(conn), code) {
             Ok(fiber) => self.switch(fiber, 0),
             Err(error) => {
                 eprintln!("nyario: a connection is dropped: {error}");
@@ -435,8 +502,9 @@ impl<K: Kernel> Loop<K> {
     /// Inlined where the loop hands out events: a call in between would cost each fiber two mispredicted returns (see
     /// `context`).
     #[inline(always)]
-    fn switch(&self, fiber: *mut Fiber, result: i32) {
+    pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
+        self.switches.set(self.switches.get() + 1);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
         let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
@@ -450,23 +518,33 @@ impl<K: Kernel> Loop<K> {
     #[cold]
     fn bury(&self, fiber: *mut Fiber) {
         // SAFETY: it has ended, and its stack, on which it lies, is given back below; nothing of it is touched after that.
-        let (id, conn, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).conn, Fiber::bury(fiber)) };
-        self.with(|inner| {
+        let (id, errand, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).errand, Fiber::bury(fiber)) };
+        let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
             inner.runtime.driver().complete(joiner, 1);
             // SAFETY: as said above.
             unsafe { inner.clear(fiber, slot) };
-            if let Some(conn) = conn {
-                inner.runtime.finish(conn);
+            match errand {
+                Errand::Own => None,
+                Errand::Serves(conn) => {
+                    inner.runtime.finish(conn);
+                    None
+                }
+                Errand::Timer(timer) => inner.called(timer, self.kernel.now(), self.ending.get()),
             }
         });
+        // What a timer holds may be foreign code's.
+        drop(over);
     }
 
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
     fn end(&self) {
         self.ending.set(true);
+        drop(self.with(|inner| inner.disarm()));
+        self.begin_posted();
         self.with(|inner| {
+            inner.runtime.hurry();
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
             for fiber in inner.fibers.fibers() {
@@ -498,6 +576,17 @@ impl<K: Kernel> Loop<K> {
     /// What ends the loop from other threads and from signal handlers.
     pub fn stopper(&self) -> Stopper<K> {
         self.with(|inner| inner.runtime.stopper())
+    }
+
+    /// What has this loop run code from other threads.
+    pub fn poster(&self) -> Poster<K> {
+        self.with(|inner| Poster::new(inner.inbox.clone(), inner.runtime.driver().waker()))
+    }
+
+    /// Ends the loop once its fibers have ended, or in so many nanoseconds: its servers, its timers and the connections that
+    /// have no fiber end at once, and then it waits for the fibers. The grace over, it ends as with [`stop`](Self::stop).
+    pub fn drain(&self, grace: u64) {
+        self.stopper().drain(grace);
     }
 
     /// What wakes parks of this loop from other threads.
@@ -682,11 +771,19 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         // SAFETY: the fiber runs.
-        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        let cancelled = unsafe { std::mem::take(&mut (*fiber).cancelled) };
         if cancelled || self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+        if self.is_late() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
+    /// Whether the running fiber's deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        let fiber = self.current.get();
+        // SAFETY: the fiber runs.
+        let deadline = if fiber.is_null() { 0 } else { unsafe { (*fiber).deadline } };
+        deadline != 0 && deadline <= self.kernel.now()
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
@@ -740,6 +837,7 @@ impl<K: Kernel> Loop<K> {
                 Some(next) if next == fiber => {}
                 Some(next) => {
                     self.current.set(next);
+                    self.switches.set(self.switches.get() + 1);
                     Fiber::pass(fiber, next);
                 }
             }
@@ -942,6 +1040,14 @@ impl<K: Kernel> Loop<K> {
     /// The kernel beneath.
     pub fn kernel(&self) -> &K {
         &self.kernel
+    }
+}
+
+impl<K: Kernel> Drop for Loop<K> {
+    fn drop(&mut self) {
+        // What goes with it may post, and be told that nobody is there.
+        let inbox = self.with(|inner| inner.inbox.clone());
+        inbox.close();
     }
 }
 

@@ -12,7 +12,7 @@ mod vector;
 pub use address::Address;
 pub use datagram::datagram;
 pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
-pub use names::{Found, Hints, getaddrinfo, getnameinfo};
+pub use names::{Found, Hints, dial, getaddrinfo, getnameinfo, resolve};
 pub use passing::{recv_fd, send_fd};
 pub use poll::{Set, poll, select};
 pub use transfer::{sendfile, splice};
@@ -36,14 +36,29 @@ const RETRY_NANOS: u64 = 1_000_000;
 ///
 /// `EINVAL` for text that is no address, and the kernel's own: `EADDRINUSE`, `EACCES`, `EMFILE`, ...
 pub fn listen<K: Kernel>(kernel: &K, address: &str) -> Result<Fd, Errno> {
-    let address = Address::parse(address)?;
-    let fd = open(kernel, &address, libc::SOCK_STREAM)?;
+    listen_at(kernel, &Address::parse(address)?, false)
+}
+
+/// Like [`listen`]. With `shared`, other sockets that are shared may listen at the same address, and the kernel spreads the
+/// connections over them all.
+///
+/// # Errors
+///
+/// As [`listen`], and `EOPNOTSUPP` for a unix address that is to be shared.
+pub fn listen_at<K: Kernel>(kernel: &K, address: &Address, shared: bool) -> Result<Fd, Errno> {
+    if shared && !address.is_inet() {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    let fd = open(kernel, address, libc::SOCK_STREAM)?;
     let listening = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1))?;
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;
         }
-        take(kernel, fd, &address, libc::SOCK_STREAM)?;
+        if shared {
+            check(kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1))?;
+        }
+        take(kernel, fd, address, libc::SOCK_STREAM)?;
         check(kernel.listen(fd, BACKLOG))
     };
     match listening() {
@@ -104,11 +119,10 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address, kind: i32) -> bool {
 ///
 /// # Errors
 ///
-/// `EINVAL` for text that is no address, `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
-pub fn dial<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> {
+/// `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
+pub fn dial_at<K: Kernel>(looped: &Loop<K>, address: &Address) -> Result<Fd, Errno> {
     let kernel = looped.kernel();
-    let address = Address::parse(address)?;
-    let fd = open(kernel, &address, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    let fd = open(kernel, address, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
     let connected = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;

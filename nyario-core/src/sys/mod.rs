@@ -114,6 +114,17 @@ pub unsafe trait Kernel: Clone + 'static {
     /// `io_uring_register(2)`.
     unsafe fn uring_register(&self, ring: Fd, opcode: u32, arg: *mut c_void, count: u32) -> i32;
 
+    /// `sched_getaffinity(2)` of the calling thread; bits beyond what the kernel knows are left as they are.
+    fn affinity(&self, set: &mut [u64]) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+    /// `sched_setaffinity(2)` of the calling thread.
+    fn set_affinity(&self, set: &[u64]) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+
     /// `mmap(2)`; a negative errno is returned as the address, as the system call does.
     unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize;
     /// `munmap(2)`.

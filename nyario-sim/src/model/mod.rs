@@ -350,7 +350,7 @@ unsafe impl Kernel for Model {
         let [Ok(source), Ok(sink)] = files else { return -(libc::EBADF as isize) };
         // SAFETY: forwarded from the caller.
         let place = (!off.is_null()).then(|| unsafe { *off } as usize);
-        let mut at = |world: &mut World, place: Option<usize>| match (&mut world.file(source).kind, place) {
+        let at = |world: &mut World, place: Option<usize>| match (&mut world.file(source).kind, place) {
             (FileKind::Regular(regular), Some(place)) => Some(std::mem::replace(&mut regular.position, place)),
             _ => None,
         };

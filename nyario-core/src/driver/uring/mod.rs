@@ -116,6 +116,16 @@ impl Uring {
         self.ring.shut(kernel);
     }
 
+    /// How often the kernel was entered.
+    pub(super) fn enters(&self) -> u64 {
+        self.ring.enters()
+    }
+
+    /// How many buffers there are, and how many hold something.
+    pub(super) fn buffer_counts(&self) -> (u64, u64) {
+        self.buffers.as_ref().map_or((0, 0), Buffers::counts)
+    }
+
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.ring.has_completions()

@@ -216,6 +216,14 @@ unsafe impl Kernel for Linux {
         call!(SYS_io_uring_register, ring, opcode, arg, count) as i32
     }
 
+    fn affinity(&self, set: &mut [u64]) -> i32 {
+        call!(SYS_sched_getaffinity, 0, size_of_val(set), set.as_mut_ptr()) as i32
+    }
+
+    fn set_affinity(&self, set: &[u64]) -> i32 {
+        call!(SYS_sched_setaffinity, 0, size_of_val(set), set.as_ptr()) as i32
+    }
+
     unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize {
         call!(SYS_mmap, 0, len, prot, flags, fd, offset)
     }
