@@ -1022,6 +1022,35 @@ NYARIO_EXTERN int nyario_stop_threads(void);
  */
 NYARIO_EXTERN int nyario_drain_threads(int64_t grace);
 
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+/**
+ * Waits for a child as waitpid(2) does, with the same `pid` and `options` (WNOHANG, WUNTRACED, WCONTINUED), and stores its
+ * status in `*status`, unless that is NULL. Suspends the fiber; off a fiber it blocks the thread. A fiber that gives up
+ * leaves the child to be waited for by others. When `pid` names no single child, or `options` ask for more than its end, a
+ * thread of nyario_blocking's pool does the waiting, and stays busy until a child changes even if the fiber gives up.
+ *
+ * Returns the child's pid, 0 with WNOHANG when none has changed, or -ECHILD when there is no such child (any more),
+ * -EINVAL for other options, -EMFILE, -ENFILE, -ENOMEM, -EAGAIN, -ECANCELED, -ETIMEDOUT. Since 0.1.
+ */
+NYARIO_EXTERN pid_t nyario_wait(pid_t pid, int *status, int options);
+
+/* ---- Signals --------------------------------------------------------------------------------- */
+
+/**
+ * Waits for one of the signals in `set`, takes it, and fills in `*info`, a siginfo_t, unless that is NULL: like
+ * sigwaitinfo(2). Suspends the fiber; off a fiber it blocks the thread.
+ *
+ * The signals must be blocked, or else they do what they do without nyario. The call blocks them in the calling thread, and
+ * leaves them so; a program with more threads does that itself (pthread_sigmask(3)) before it makes those, as its threads
+ * inherit the mask, and so do its children. Any number of fibers may wait for a signal; it goes to one of them. One that
+ * comes while nobody waits is kept for the next call.
+ *
+ * Returns the signal's number, or -EINVAL for NULL or an empty set, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, -ETIMEDOUT.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_sigwait(const sigset_t *set, void *info);
+
 /* ---- Seeing inside --------------------------------------------------------------------------- */
 
 /**

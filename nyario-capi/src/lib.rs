@@ -30,6 +30,10 @@ mod sync;
 
 mod thread;
 
+mod process;
+
+mod signal;
+
 mod inside;
 
 mod error;

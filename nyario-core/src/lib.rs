@@ -10,6 +10,7 @@
 //! * [`net`]: addresses, listening and dialling;
 //! * [`sync`]: what fibers and threads wait for each other with;
 //! * [`offload`]: threads for what would block;
+//! * [`process`], [`signal`]: children and signals, as something to wait for;
 //! * [`local`]: the calling thread's own loop.
 //!
 //! A host with fibers of its own, such as the Ruby extension, builds on [`runtime`]; everyone else wants
@@ -21,6 +22,8 @@ pub mod fiber;
 pub mod local;
 pub mod net;
 pub mod offload;
+pub mod process;
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 pub mod sys;

@@ -14,6 +14,30 @@ pub struct FdStatus {
     pub inode: u64,
 }
 
+/// `struct signalfd_siginfo`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+#[allow(missing_docs, reason = "the kernel's own names")]
+pub struct SignalInfo {
+    pub signo: u32,
+    pub errno: i32,
+    pub code: i32,
+    pub pid: u32,
+    pub uid: u32,
+    pub fd: i32,
+    pub tid: u32,
+    pub band: u32,
+    pub overrun: u32,
+    pub trapno: u32,
+    pub status: i32,
+    pub int: i32,
+    pub ptr: u64,
+    pub utime: u64,
+    pub stime: u64,
+    pub addr: u64,
+    pub rest: [u64; 6],
+}
+
 /// `struct epoll_event`.
 #[repr(C)]
 #[cfg_attr(target_arch = "x86_64", repr(packed))]
@@ -272,6 +296,7 @@ pub mod uring {
 
 // The kernel refuses or misreads anything else.
 const _: () = {
+    assert!(size_of::<SignalInfo>() == 128);
     assert!(size_of::<Sqe>() == 64 && size_of::<Cqe>() == 16 && size_of::<UringParams>() == 120);
     assert!(size_of::<BufEntry>() == 16 && size_of::<BufReg>() == 40 && size_of::<EventsArg>() == 24);
     #[cfg(target_arch = "x86_64")]

@@ -125,6 +125,33 @@ pub unsafe trait Kernel: Clone + 'static {
         -libc::ENOSYS
     }
 
+    /// `pidfd_open(2)`, close-on-exec.
+    fn pidfd_open(&self, pid: i32) -> i32 {
+        let _ = pid;
+        -libc::ENOSYS
+    }
+    /// `wait4(2)` without the child's usage of resources.
+    fn wait4(&self, pid: i32, status: &mut i32, options: i32) -> i32 {
+        let _ = (pid, status, options);
+        -libc::ENOSYS
+    }
+    /// `waitid(2)`; `child` becomes the one that was found, or 0.
+    fn waitid(&self, kind: u32, id: u32, options: i32, child: &mut i32) -> i32 {
+        let _ = (kind, id, options, child);
+        -libc::ENOSYS
+    }
+
+    /// `signalfd4(2)` of a new descriptor, close-on-exec and non-blocking; bit 0 of the set is signal 1.
+    fn signalfd(&self, set: u64) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+    /// `rt_sigprocmask(2)`: blocks these signals, too, in the calling thread.
+    fn block_signals(&self, set: u64) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+
     /// `mmap(2)`; a negative errno is returned as the address, as the system call does.
     unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize;
     /// `munmap(2)`.

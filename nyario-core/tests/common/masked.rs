@@ -407,6 +407,24 @@ unsafe impl Kernel for Masked {
         Linux.epoll_wait(epoll, events, timeout)
     }
 
+    // `pidfd_open` is missing, as it is on kernels before Linux 5.3.
+
+    fn wait4(&self, pid: i32, status: &mut i32, options: i32) -> i32 {
+        Linux.wait4(pid, status, options)
+    }
+
+    fn waitid(&self, kind: u32, id: u32, options: i32, child: &mut i32) -> i32 {
+        Linux.waitid(kind, id, options, child)
+    }
+
+    fn signalfd(&self, set: u64) -> i32 {
+        Linux.signalfd(set)
+    }
+
+    fn block_signals(&self, set: u64) -> i32 {
+        Linux.block_signals(set)
+    }
+
     unsafe fn madvise(&self, addr: *mut u8, len: usize, advice: i32) -> i32 {
         // SAFETY: forwarded from the caller.
         unsafe { Linux.madvise(addr, len, advice) }

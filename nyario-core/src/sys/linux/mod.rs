@@ -224,6 +224,32 @@ unsafe impl Kernel for Linux {
         call!(SYS_sched_setaffinity, 0, size_of_val(set), set.as_ptr()) as i32
     }
 
+    fn pidfd_open(&self, pid: i32) -> i32 {
+        call!(SYS_pidfd_open, pid, 0) as i32
+    }
+
+    fn wait4(&self, pid: i32, status: &mut i32, options: i32) -> i32 {
+        call!(SYS_wait4, pid, status as *mut i32, options, 0) as i32
+    }
+
+    fn waitid(&self, kind: u32, id: u32, options: i32, child: &mut i32) -> i32 {
+        // SAFETY: zeroes say that nothing was found.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let result = call!(SYS_waitid, kind, id, &raw mut info, options, 0) as i32;
+        // SAFETY: the call fills in the fields of a child's signal, or none.
+        *child = unsafe { info.si_pid() };
+        result
+    }
+
+    fn signalfd(&self, set: u64) -> i32 {
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        call!(SYS_signalfd4, -1isize, &raw const set, SIGMASK_SIZE, flags) as i32
+    }
+
+    fn block_signals(&self, set: u64) -> i32 {
+        call!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, SIGMASK_SIZE) as i32
+    }
+
     unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize {
         call!(SYS_mmap, 0, len, prot, flags, fd, offset)
     }
