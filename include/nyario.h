@@ -88,7 +88,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * The backend to insist on: "uring" or "epoll". NULL takes the best that the kernel allows. The environment
+   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The environment
    * variable NYARIO_BACKEND has the last word in both cases.
    */
   const char *backend;
@@ -1062,7 +1062,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * The backend at work: "uring" or "epoll". Constant.
+   * The backend at work: "uring", "epoll" or "kqueue". Constant.
    */
   const char *backend;
   /**
