@@ -51,6 +51,10 @@ struct pollfd;
 #define NYARIO_COND_INIT {{0}}
 #define NYARIO_GROUP_INIT {{0}}
 #define NYARIO_SEMAPHORE_INIT {{0}}
+#define NYARIO_CHANNEL_INIT(element_size, capacity) {{0, (element_size), (capacity)}}
+#define NYARIO_UNBOUNDED ((size_t)-1)
+#define NYARIO_CASE_SEND(channel, element) {(channel), (void *)(element), NYARIO_SEND, 0, {0}}
+#define NYARIO_CASE_RECEIVE(channel, element) {(channel), (element), NYARIO_RECEIVE, 0, {0}}
 
 #ifdef __cplusplus
 extern "C" {
@@ -936,6 +940,128 @@ NYARIO_EXTERN int nyario_semaphore_try_wait(nyario_semaphore *semaphore);
  * Returns 0, or -EINVAL for NULL, -EOVERFLOW when it has 2^63 - 1 already. Since 0.1.
  */
 NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
+
+/* ---- Channels -------------------------------------------------------------------------------- */
+
+/**
+ * Hands elements of a fixed size from one to another, in order: NYARIO_CHANNEL_INIT(element_size, capacity), or
+ * nyario_channel_init. Elements are copied in and out. Up to `capacity` of them wait in the channel: with 0 every send
+ * waits for its receiver, with NYARIO_UNBOUNDED none waits. All zeroes is a channel of signals, without capacity and with
+ * elements of no size. Fibers of any loop share it with threads that run none; nyario_channel_destroy frees what it holds.
+ */
+typedef struct {
+  uint64_t words[16];
+} nyario_channel;
+
+/**
+ * Makes a channel for elements of `element_size` bytes, of which up to `capacity` wait in it. Nobody may use it yet. It
+ * allocates nothing until it is sent to. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_init(nyario_channel *channel, size_t element_size, size_t capacity);
+
+/**
+ * Sends a copy of `*element`. Suspends the fiber while the channel is full, or without capacity until the element is
+ * received; off a fiber it blocks the thread. Whoever waits is served in order.
+ *
+ * Returns 0, or -EPIPE when the channel is closed, -EINVAL for NULL, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's
+ * deadline: then it was not sent. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_send(nyario_channel *channel, const void *element);
+
+/**
+ * Receives an element into `*element`. Suspends the fiber while there is none; off a fiber it blocks the thread. Whoever
+ * waits is served in order.
+ *
+ * Returns 0, or -EPIPE when the channel is closed and nothing is left in it, -EINVAL for NULL, -ECANCELED, -ETIMEDOUT
+ * past the fiber's deadline: then nothing was taken. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_receive(nyario_channel *channel, void *element);
+
+/**
+ * Sends a copy of `*element` if the channel has room or somebody waits to receive. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when it would have to wait, -EPIPE when the channel is closed, -EINVAL for NULL, -ENOMEM.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_try_send(nyario_channel *channel, const void *element);
+
+/**
+ * Receives an element into `*element` if there is one or somebody waits to send. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when it would have to wait, -EPIPE when the channel is closed and nothing is left in it, -EINVAL
+ * for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_try_receive(nyario_channel *channel, void *element);
+
+/**
+ * Closes the channel: nothing more is sent, what is in it can still be received, and whoever waits is told -EPIPE. Does
+ * not suspend.
+ *
+ * Returns 0, or -EPIPE when it is closed already, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_close(nyario_channel *channel);
+
+/**
+ * Closes the channel and frees what it holds: nobody may use it any more. A call that has sent or received touches it no
+ * more, so whoever had the last element may do this. Does not suspend.
+ *
+ * Returns 0, or -EBUSY while somebody waits on it, which is then left as it was, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_destroy(nyario_channel *channel);
+
+/* ---- Several channels at once ---------------------------------------------------------------- */
+
+/**
+ * The kind of a nyario_case that sends `*element`.
+ */
+#define NYARIO_SEND 1
+
+/**
+ * The kind of a nyario_case that receives into `*element`.
+ */
+#define NYARIO_RECEIVE 2
+
+/**
+ * nyario_choose: answer -EAGAIN instead of waiting.
+ */
+#define NYARIO_NOWAIT 1
+
+/**
+ * One of the things that nyario_choose may do: NYARIO_CASE_SEND(channel, element) or
+ * NYARIO_CASE_RECEIVE(channel, element). The same case may be chosen from again and again.
+ */
+typedef struct {
+  /**
+   * NULL stands for a case that never comes.
+   */
+  nyario_channel *channel;
+  /**
+   * Where the element comes from or goes to.
+   */
+  void *element;
+  /**
+   * NYARIO_SEND or NYARIO_RECEIVE.
+   */
+  int kind;
+  /**
+   * How it went, for the case that was chosen: 0, or -EPIPE when the channel is closed, -ENOMEM.
+   */
+  int result;
+  uint64_t words[8];
+} nyario_case;
+
+/**
+ * Does one of `count` things, whichever can be done first; of several that can be done at once, each is looked at first
+ * in its turn. `flags` is 0 or NYARIO_NOWAIT. A closed channel makes its case one that can be done, with -EPIPE as its
+ * result. Suspends the fiber until one can be done; off a fiber it blocks the thread.
+ *
+ * Returns the index of the case that was chosen, whose `result` says how it went; or -EAGAIN with NYARIO_NOWAIT when none
+ * can be done, -EINVAL for NULL, more than 32767 cases, an unknown kind or unknown flags, -EDEADLK off a fiber when no case could ever come,
+ * -ECANCELED, -ETIMEDOUT past the fiber's deadline: then nothing was done. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_choose(nyario_case *cases, size_t count, unsigned int flags);
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
