@@ -24,7 +24,13 @@ mod names;
 
 mod fiber;
 
+mod deadline;
+
 mod time;
+
+mod cleanup;
+
+mod local;
 
 mod sync;
 
