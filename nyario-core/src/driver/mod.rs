@@ -19,6 +19,7 @@ mod config;
 mod embedding;
 mod epoll;
 mod fds;
+mod inside;
 mod ledger;
 mod list;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod wake;
 pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
+pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
 pub use wake::Waker;

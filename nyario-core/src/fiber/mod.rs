@@ -23,6 +23,7 @@ mod control;
 mod lists;
 mod name;
 mod post;
+mod report;
 mod scheduler;
 mod stack;
 mod statistics;
@@ -31,6 +32,7 @@ mod timers;
 
 pub use name::Name;
 pub use post::Poster;
+pub use report::{Report, State};
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
 pub use statistics::Statistics;
