@@ -18,11 +18,21 @@ mod names;
 
 mod fiber;
 
+mod deadline;
+
 mod time;
+
+mod cleanup;
+
+mod local;
 
 mod sync;
 
 mod thread;
+
+mod process;
+
+mod signal;
 
 mod inside;
 
