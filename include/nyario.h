@@ -51,6 +51,10 @@ struct pollfd;
 #define NYARIO_COND_INIT {{0}}
 #define NYARIO_GROUP_INIT {{0}}
 #define NYARIO_SEMAPHORE_INIT {{0}}
+#define NYARIO_CHANNEL_INIT(element_size, capacity) {{0, (element_size), (capacity)}}
+#define NYARIO_UNBOUNDED ((size_t)-1)
+#define NYARIO_CASE_SEND(channel, element) {(channel), (void *)(element), NYARIO_SEND, 0, {0}}
+#define NYARIO_CASE_RECEIVE(channel, element) {(channel), (element), NYARIO_RECEIVE, 0, {0}}
 
 #ifdef __cplusplus
 extern "C" {
@@ -88,7 +92,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * The backend to insist on: "uring" or "epoll". NULL takes the best that the kernel allows. The environment
+   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The environment
    * variable NYARIO_BACKEND has the last word in both cases.
    */
   const char *backend;
@@ -608,6 +612,8 @@ NYARIO_EXTERN nyario_fiber nyario_self(void);
  */
 NYARIO_EXTERN int nyario_yield(void);
 
+/* ---- Deadlines ------------------------------------------------------------------------------- */
+
 /**
  * Sets the running fiber's deadline, in nanoseconds of nyario_now's clock, 0 for none: whatever it waits for past
  * then fails with -ETIMEDOUT. Does not suspend.
@@ -615,6 +621,20 @@ NYARIO_EXTERN int nyario_yield(void);
  * Returns the deadline before, 0 for none, or -EINVAL for a negative one, or off a fiber. Since 0.1.
  */
 NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
+
+/**
+ * Narrows the running fiber's deadline to so many nanoseconds from now, unless it is sooner already. What it returns is
+ * for nyario_deadline to restore, so that scopes nest, and none outlives the one around it:
+ *
+ *     int64_t outer = nyario_within(1000000000);
+ *     ...
+ *     nyario_deadline(outer);
+ *
+ * Does not suspend.
+ *
+ * Returns the deadline before, 0 for none, or -EINVAL for a negative time, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int64_t nyario_within(int64_t nanoseconds);
 
 /* ---- Time ------------------------------------------------------------------------------------ */
 
@@ -671,6 +691,79 @@ NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback cal
  * Returns 0, or -ESRCH for a timer that is unknown or has ended: also when its only call has begun. Since 0.1.
  */
 NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
+
+/* ---- What is done when a fiber ends ---------------------------------------------------------- */
+
+/**
+ * Ends the running fiber with `result`, from any depth of its calls, as if its entry had returned that: what
+ * nyario_cleanup_push was given is called, destructors of nyario_set's values too, a connection's handler has its
+ * connection closed. What lies on the fiber's stack is left as it is, as with longjmp: no destructor of C++ is called
+ * for it, and locks are not released. Suspends the fiber as what is called does, and does not return.
+ *
+ * Returns -EINVAL off a fiber, and then only. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_exit(void *result);
+
+/**
+ * Has `callback(arg)` called when the running fiber ends, by returning or by nyario_exit; the last that was pushed comes
+ * first. It is called on the fiber and may suspend; it may push others. The fiber's deadline, if it has one, is still in
+ * force, as is a cancel that no call has been told of, and while the loop is ending whatever waits answers -ECANCELED:
+ * so a callback that must wait lifts the deadline with `nyario_deadline(0)` first. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a NULL callback, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cleanup_push(nyario_callback callback, void *arg);
+
+/**
+ * Takes back what the running fiber pushed last with nyario_cleanup_push, and calls it when `execute` is not 0. Suspends
+ * if the callback does.
+ *
+ * Returns 0, or -EINVAL when nothing is left that was pushed, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cleanup_pop(int execute);
+
+/* ---- Values of a fiber's own ----------------------------------------------------------------- */
+
+/**
+ * Names a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
+ */
+typedef int nyario_key;
+
+/**
+ * What is called with a value when its fiber ends.
+ */
+typedef void (*nyario_destructor)(void *value);
+
+/**
+ * Creates a key, under which no fiber has a value yet. When a fiber ends that has set one which is not NULL,
+ * `destructor(value)` is called on that fiber, after what nyario_cleanup_push was given, in no certain order; it may
+ * suspend. It may be NULL. Does not suspend.
+ *
+ * Returns the key, or -EAGAIN when there are 1024. Since 0.1.
+ */
+NYARIO_EXTERN nyario_key nyario_key_create(nyario_destructor destructor);
+
+/**
+ * Ends a key. The values that fibers have set under it are forgotten, without a destructor. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a key that there is not. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_key_delete(nyario_key key);
+
+/**
+ * The value that the running fiber has set under a key. Off a fiber, the one that the thread has. Does not suspend.
+ *
+ * Returns the value, or NULL when there is none, or no such key. Since 0.1.
+ */
+NYARIO_EXTERN void *nyario_get(nyario_key key);
+
+/**
+ * Sets the running fiber's value under a key; NULL takes it away. Off a fiber, the thread's own, for which the
+ * destructor is called when the thread ends. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a key that there is not; off a fiber also an error of nyario_loop's. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_set(nyario_key key, void *value);
 
 /* ---- Mutexes --------------------------------------------------------------------------------- */
 
@@ -865,6 +958,128 @@ NYARIO_EXTERN int nyario_semaphore_try_wait(nyario_semaphore *semaphore);
  */
 NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
 
+/* ---- Channels -------------------------------------------------------------------------------- */
+
+/**
+ * Hands elements of a fixed size from one to another, in order: NYARIO_CHANNEL_INIT(element_size, capacity), or
+ * nyario_channel_init. Elements are copied in and out. Up to `capacity` of them wait in the channel: with 0 every send
+ * waits for its receiver, with NYARIO_UNBOUNDED none waits. All zeroes is a channel of signals, without capacity and with
+ * elements of no size. Fibers of any loop share it with threads that run none; nyario_channel_destroy frees what it holds.
+ */
+typedef struct {
+  uint64_t words[16];
+} nyario_channel;
+
+/**
+ * Makes a channel for elements of `element_size` bytes, of which up to `capacity` wait in it. Nobody may use it yet. It
+ * allocates nothing until it is sent to. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_init(nyario_channel *channel, size_t element_size, size_t capacity);
+
+/**
+ * Sends a copy of `*element`. Suspends the fiber while the channel is full, or without capacity until the element is
+ * received; off a fiber it blocks the thread. Whoever waits is served in order.
+ *
+ * Returns 0, or -EPIPE when the channel is closed, -EINVAL for NULL, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's
+ * deadline: then it was not sent. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_send(nyario_channel *channel, const void *element);
+
+/**
+ * Receives an element into `*element`. Suspends the fiber while there is none; off a fiber it blocks the thread. Whoever
+ * waits is served in order.
+ *
+ * Returns 0, or -EPIPE when the channel is closed and nothing is left in it, -EINVAL for NULL, -ECANCELED, -ETIMEDOUT
+ * past the fiber's deadline: then nothing was taken. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_receive(nyario_channel *channel, void *element);
+
+/**
+ * Sends a copy of `*element` if the channel has room or somebody waits to receive. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when it would have to wait, -EPIPE when the channel is closed, -EINVAL for NULL, -ENOMEM.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_try_send(nyario_channel *channel, const void *element);
+
+/**
+ * Receives an element into `*element` if there is one or somebody waits to send. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when it would have to wait, -EPIPE when the channel is closed and nothing is left in it, -EINVAL
+ * for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_try_receive(nyario_channel *channel, void *element);
+
+/**
+ * Closes the channel: nothing more is sent, what is in it can still be received, and whoever waits is told -EPIPE. Does
+ * not suspend.
+ *
+ * Returns 0, or -EPIPE when it is closed already, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_close(nyario_channel *channel);
+
+/**
+ * Closes the channel and frees what it holds: nobody may use it any more. A call that has sent or received touches it no
+ * more, so whoever had the last element may do this. Does not suspend.
+ *
+ * Returns 0, or -EBUSY while somebody waits on it, which is then left as it was, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_destroy(nyario_channel *channel);
+
+/* ---- Several channels at once ---------------------------------------------------------------- */
+
+/**
+ * The kind of a nyario_case that sends `*element`.
+ */
+#define NYARIO_SEND 1
+
+/**
+ * The kind of a nyario_case that receives into `*element`.
+ */
+#define NYARIO_RECEIVE 2
+
+/**
+ * nyario_choose: answer -EAGAIN instead of waiting.
+ */
+#define NYARIO_NOWAIT 1
+
+/**
+ * One of the things that nyario_choose may do: NYARIO_CASE_SEND(channel, element) or
+ * NYARIO_CASE_RECEIVE(channel, element). The same case may be chosen from again and again.
+ */
+typedef struct {
+  /**
+   * NULL stands for a case that never comes.
+   */
+  nyario_channel *channel;
+  /**
+   * Where the element comes from or goes to.
+   */
+  void *element;
+  /**
+   * NYARIO_SEND or NYARIO_RECEIVE.
+   */
+  int kind;
+  /**
+   * How it went, for the case that was chosen: 0, or -EPIPE when the channel is closed, -ENOMEM.
+   */
+  int result;
+  uint64_t words[8];
+} nyario_case;
+
+/**
+ * Does one of `count` things, whichever can be done first; of several that can be done at once, each is looked at first
+ * in its turn. `flags` is 0 or NYARIO_NOWAIT. A closed channel makes its case one that can be done, with -EPIPE as its
+ * result. Suspends the fiber until one can be done; off a fiber it blocks the thread.
+ *
+ * Returns the index of the case that was chosen, whose `result` says how it went; or -EAGAIN with NYARIO_NOWAIT when none
+ * can be done, -EINVAL for NULL, more than 32767 cases, an unknown kind or unknown flags, -EDEADLK off a fiber when no case could ever come,
+ * -ECANCELED, -ETIMEDOUT past the fiber's deadline: then nothing was done. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_choose(nyario_case *cases, size_t count, unsigned int flags);
+
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 /**
@@ -990,7 +1205,7 @@ typedef struct {
    */
   size_t size;
   /**
-   * The backend at work: "uring" or "epoll". Constant.
+   * The backend at work: "uring", "epoll" or "kqueue". Constant.
    */
   const char *backend;
   /**

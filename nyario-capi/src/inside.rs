@@ -12,7 +12,7 @@ use std::ffi::{c_char, c_int};
 pub struct nyario_statistics {
     /// `sizeof (nyario_statistics)`, set by the caller.
     pub size: usize,
-    /// The backend at work: "uring" or "epoll". Constant.
+    /// The backend at work: "uring", "epoll" or "kqueue". Constant.
     pub backend: *const c_char,
     /// Turns taken.
     pub turns: u64,

@@ -3,7 +3,7 @@
 //! The layers, each of which knows only those above it:
 //!
 //! * [`sys`]: the one seam to the kernel;
-//! * [`driver`]: operations in, completions out, over io_uring or epoll;
+//! * [`driver`]: operations in, completions out, over io_uring, epoll or kqueue;
 //! * [`conn`]: what each descriptor is to us;
 //! * [`runtime`]: a turn of the loop, servers, and the events that a host runs on its fibers;
 //! * [`fiber`]: native fibers and the loop that drives them;

@@ -10,6 +10,8 @@ pub enum BackendKind {
     Uring,
     /// epoll(7), edge-triggered.
     Epoll,
+    /// kqueue(2), edge-triggered.
+    Kqueue,
 }
 
 impl BackendKind {
@@ -23,12 +25,13 @@ impl BackendKind {
         match self {
             BackendKind::Uring => c"uring",
             BackendKind::Epoll => c"epoll",
+            BackendKind::Kqueue => c"kqueue",
         }
     }
 
     /// The backend that [`name`](Self::name) names.
     pub fn from_name(name: &str) -> Option<BackendKind> {
-        [BackendKind::Uring, BackendKind::Epoll].into_iter().find(|kind| kind.name() == name)
+        [BackendKind::Uring, BackendKind::Epoll, BackendKind::Kqueue].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -37,7 +40,7 @@ impl BackendKind {
 pub struct Config {
     /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll.
     pub backend: Option<BackendKind>,
-    /// io_uring: submissions that one enter takes.
+    /// io_uring: submissions that one enter takes. kqueue: changes that wait for the turn, up to 512.
     pub submissions: u32,
     /// io_uring: completions that the kernel can hold ready without help.
     pub completions: u32,
@@ -54,7 +57,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring` or `epoll`.
+    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring`, `epoll` or `kqueue`.
     ///
     /// # Errors
     ///
@@ -63,7 +66,7 @@ impl Config {
         let backend = match std::env::var("NYARIO_BACKEND").as_deref() {
             Err(_) | Ok("") => None,
             Ok(name) => Some(BackendKind::from_name(name).ok_or_else(|| {
-                eprintln!("nyario: NYARIO_BACKEND is '{name}'; the backends are 'uring' and 'epoll'");
+                eprintln!("nyario: NYARIO_BACKEND is '{name}'; the backends are 'uring', 'epoll' and 'kqueue'");
                 Errno(libc::EINVAL)
             })?),
         };

@@ -27,7 +27,7 @@ impl<K: Kernel> Driver<K> {
         }
         let settled = match &mut self.backend {
             Backend::Uring(uring) => uring.settle(&self.ledger.kernel),
-            Backend::Readiness(readiness) => readiness.is_settled(),
+            Backend::Readiness(readiness) => readiness.settle(&self.ledger.kernel),
         };
         settled && self.waker.fall_asleep_abroad()
     }

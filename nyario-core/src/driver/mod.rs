@@ -19,6 +19,7 @@ mod config;
 mod embedding;
 mod epoll;
 mod fds;
+mod kqueue;
 mod ledger;
 mod list;
 #[cfg(test)]
@@ -41,12 +42,14 @@ pub use wake::Waker;
 use crate::sys::{Errno, Fd, Kernel, check};
 use epoll::Epoll;
 use fds::{Kind, ready};
+use kqueue::Kqueue;
 use ledger::Ledger;
 use list::Index;
 use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
+use wake::Bell;
 
 /// The poll bits that let a reader try.
 const READ_EVENTS: u32 = (libc::POLLIN
@@ -77,6 +80,22 @@ enum Backend {
     Readiness(Box<Readiness>),
 }
 
+/// A backend of that kind, and what wakes it.
+fn begin<K: Kernel>(kernel: &K, config: &Config, kind: BackendKind) -> Result<(Backend, Waker<K>), Errno> {
+    if kind == BackendKind::Kqueue {
+        let kqueue = Kqueue::new(kernel, config)?;
+        let waker = Waker::new(kernel.clone(), Bell::Kqueue(kqueue.descriptor()));
+        return Ok((Backend::Readiness(Box::new(Readiness::new(Poller::Kqueue(kqueue)))), waker));
+    }
+    let event = check(kernel.eventfd())?;
+    let waker = Waker::new(kernel.clone(), Bell::Eventfd(event));
+    let backend = match kind {
+        BackendKind::Uring => Backend::Uring(Box::new(Uring::new(kernel, event, config)?)),
+        _ => Backend::Readiness(Box::new(Readiness::new(Poller::Epoll(Epoll::new(kernel, event)?)))),
+    };
+    Ok((backend, waker))
+}
+
 /// One loop's view of the kernel. It belongs to the thread that made it.
 pub struct Driver<K: Kernel> {
     ledger: Ledger<K>,
@@ -100,18 +119,13 @@ impl<K: Kernel> Driver<K> {
     ///
     /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
-        let waker = Waker::new(kernel.clone())?;
-        let readiness = |poller| Backend::Readiness(Box::new(Readiness::new(poller)));
-        let epoll = || Ok(readiness(Poller::Epoll(Epoll::new(&kernel, waker.event())?)));
-        let uring = || Ok(Backend::Uring(Box::new(Uring::new(&kernel, waker.event(), config)?)));
-        let backend = match config.backend {
-            Some(BackendKind::Epoll) => epoll()?,
-            Some(BackendKind::Uring) => uring()?,
-            None => match uring() {
-                Ok(backend) => backend,
+        let (backend, waker) = match config.backend {
+            Some(kind) => begin(&kernel, config, kind)?,
+            None => match begin(&kernel, config, BackendKind::Uring) {
+                Ok(begun) => begun,
                 Err(error) => {
                     config::report_denied(error);
-                    epoll()?
+                    begin(&kernel, config, BackendKind::Epoll)?
                 }
             },
         };

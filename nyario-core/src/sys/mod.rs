@@ -16,7 +16,7 @@ mod linux;
 pub use errno::{Errno, check};
 pub use linux::Linux;
 
-use abi::{EpollEvent, EventsArg, FdStatus, UringParams};
+use abi::{EpollEvent, EventsArg, FdStatus, KEvent, UringParams};
 use std::ffi::c_void;
 
 /// A file descriptor's number, as the kernel counts them.
@@ -101,6 +101,12 @@ pub unsafe trait Kernel: Clone + 'static {
     fn epoll_ctl(&self, epoll: Fd, op: i32, fd: Fd, event: EpollEvent) -> i32;
     /// `epoll_pwait2(2)`, or `epoll_wait(2)` with the time-out rounded up where the former is missing.
     fn epoll_wait(&self, epoll: Fd, events: &mut [EpollEvent], timeout: Option<u64>) -> i32;
+
+    /// `kqueue(2)`, close-on-exec. `-ENOSYS` where there is none.
+    fn kqueue(&self) -> i32;
+    /// `kevent(2)`: makes the changes; then, if there is room for events and no change failed or asked for a receipt,
+    /// waits for some.
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32;
 
     /// `io_uring_setup(2)`.
     fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32;

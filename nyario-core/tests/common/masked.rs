@@ -5,7 +5,7 @@
 //! What an old kernel refuses is refused in its way: a set-up, an enter or a registration here, a submission by giving
 //! it a flag that no kernel knows, so that its refusal comes by the completion ring in its turn.
 
-use nyario_core::sys::abi::{Cqe, EpollEvent, EventsArg, FdStatus, Sqe, UringParams, uring as abi};
+use nyario_core::sys::abi::{Cqe, EpollEvent, EventsArg, FdStatus, KEvent, Sqe, UringParams, uring as abi};
 use nyario_core::sys::{Errno, Fd, Kernel, Linux};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -183,6 +183,14 @@ pub struct Masked;
 // SAFETY: each call is the real kernel's own, or refused without a look at its pointers. Of io_uring's memory only what
 // lies between heads and tails is touched, which is then this side's.
 unsafe impl Kernel for Masked {
+    fn kqueue(&self) -> i32 {
+        Linux.kqueue()
+    }
+
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32 {
+        Linux.kevent(queue, changes, events, timeout)
+    }
+
     fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32 {
         let mask = mask();
         if params.flags & mask.setup != 0 {

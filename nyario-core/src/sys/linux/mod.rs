@@ -1,9 +1,17 @@
 //! The real kernel: Linux, trapped into directly.
 
+#[cfg(nyario_kqueue)]
+mod libkqueue;
+#[cfg(not(nyario_kqueue))]
+mod no_kqueue;
 mod trap;
 
-use super::abi::{EpollEvent, EventsArg, FdStatus, Timespec, UringParams};
+use super::abi::{EpollEvent, EventsArg, FdStatus, KEvent, Timespec, UringParams};
 use super::{Errno, Fd, Kernel};
+#[cfg(nyario_kqueue)]
+use libkqueue as kqueues;
+#[cfg(not(nyario_kqueue))]
+use no_kqueue as kqueues;
 use std::ffi::c_void;
 use trap::trap;
 
@@ -46,6 +54,7 @@ unsafe impl Kernel for Linux {
     }
 
     fn close(&self, fd: Fd) -> i32 {
+        kqueues::closing(fd);
         call!(SYS_close, fd) as i32
     }
 
@@ -191,6 +200,14 @@ unsafe impl Kernel for Linux {
         // Before Linux 5.11: milliseconds, rounded up so that no timer is met too early.
         let millis = timeout.map_or(-1, |nanos| nanos.div_ceil(1_000_000).min(i32::MAX as u64) as i32);
         call!(SYS_epoll_pwait, epoll, events.as_mut_ptr(), events.len(), millis, 0, SIGMASK_SIZE) as i32
+    }
+
+    fn kqueue(&self) -> i32 {
+        kqueues::kqueue()
+    }
+
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32 {
+        kqueues::kevent(queue, changes, events, timeout)
     }
 
     fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32 {
