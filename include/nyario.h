@@ -1304,6 +1304,24 @@ typedef struct {
  */
 NYARIO_EXTERN int nyario_stats(nyario_statistics *statistics);
 
+/**
+ * Writes to `fd`, for people to read, what the calling thread's loop is busy with. A line for each fiber that has not
+ * ended: its number, its name, and what it does; and a last one that counts the connections:
+ *
+ *     fiber 4294967296 "resolver": in offload for 120 ms
+ *     fiber 4294967297: in recv on fd 7 for 2040 ms, deadline in 2960 ms
+ *     fiber 4294967298: ready
+ *     fiber 4294967299 "console": running
+ *     connections: servers 1, accepted 60 (59 without a fiber), clients 0
+ *
+ * A fiber is in the call that it waits in, or in what it waits for: sleep, join, mutex, and so on. Times are taken from a
+ * coarse clock, once a turn: they are about 10 ms off, and what one turn takes does not count. The lines may change
+ * from version to version. Allocates, and does not suspend: a pipe that is full blocks the thread.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop, -EBADF, or another error of write(2). Since 0.1.
+ */
+NYARIO_EXTERN int nyario_dump(int fd);
+
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
 /**
