@@ -39,7 +39,7 @@ pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
 pub use wake::Waker;
 
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
@@ -56,7 +56,7 @@ const READ_EVENTS: u32 = (libc::POLLIN
     | libc::POLLRDNORM
     | libc::POLLRDBAND
     | libc::POLLPRI
-    | libc::POLLRDHUP
+    | portable::POLLRDHUP
     | libc::POLLHUP
     | libc::POLLERR) as u32;
 /// The poll bits that let a writer try.
@@ -121,6 +121,7 @@ impl<K: Kernel> Driver<K> {
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
         let (backend, waker) = match config.backend {
             Some(kind) => begin(&kernel, config, kind)?,
+            None if cfg!(not(target_os = "linux")) => begin(&kernel, config, BackendKind::Kqueue)?,
             None => match begin(&kernel, config, BackendKind::Uring) {
                 Ok(begun) => begun,
                 Err(error) => {
@@ -480,7 +481,7 @@ impl<K: Kernel> Driver<K> {
             Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
         };
         // A signal, a time-out and a kernel short of something are ordinary: the next turn looks again.
-        const ORDINARY: [i32; 5] = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
+        const ORDINARY: [i32; 5] = [libc::EINTR, portable::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
         if let Err(error) = check(result)
             && !ORDINARY.contains(&error.0)
         {

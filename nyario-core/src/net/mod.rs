@@ -14,7 +14,7 @@ pub use vector::{readv, writev};
 
 use crate::driver::{Carries, Op};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::ffi::c_void;
 
 /// The longest queue of connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
@@ -74,7 +74,7 @@ pub fn listen_at<K: Kernel>(kernel: &K, address: &Address, shared: bool) -> Resu
 }
 
 fn open<K: Kernel>(kernel: &K, address: &Address, flags: i32) -> Result<Fd, Errno> {
-    check(kernel.socket(address.family(), libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags, 0))
+    check(kernel.socket(address.family(), libc::SOCK_STREAM | portable::SOCK_CLOEXEC | flags, 0))
 }
 
 fn bind<K: Kernel>(kernel: &K, fd: Fd, address: &Address) -> Result<(), Errno> {
@@ -97,7 +97,7 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
     if !socket {
         return false;
     }
-    let Ok(fd) = open(kernel, address, libc::SOCK_NONBLOCK) else { return false };
+    let Ok(fd) = open(kernel, address, portable::SOCK_NONBLOCK) else { return false };
     // SAFETY: the address outlives the call.
     let refused = address.with_raw(|addr, len| unsafe { kernel.connect(fd, addr, len) }) == -libc::ECONNREFUSED;
     kernel.close(fd);
@@ -111,7 +111,7 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
 /// `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
 pub fn dial_at<K: Kernel>(looped: &Loop<K>, address: &Address) -> Result<Fd, Errno> {
     let kernel = looped.kernel();
-    let fd = open(kernel, address, libc::SOCK_NONBLOCK)?;
+    let fd = open(kernel, address, portable::SOCK_NONBLOCK)?;
     let connected = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;
