@@ -612,6 +612,8 @@ NYARIO_EXTERN nyario_fiber nyario_self(void);
  */
 NYARIO_EXTERN int nyario_yield(void);
 
+/* ---- Deadlines ------------------------------------------------------------------------------- */
+
 /**
  * Sets the running fiber's deadline, in nanoseconds of nyario_now's clock, 0 for none: whatever it waits for past
  * then fails with -ETIMEDOUT. Does not suspend.
@@ -619,6 +621,20 @@ NYARIO_EXTERN int nyario_yield(void);
  * Returns the deadline before, 0 for none, or -EINVAL for a negative one, or off a fiber. Since 0.1.
  */
 NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
+
+/**
+ * Narrows the running fiber's deadline to so many nanoseconds from now, unless it is sooner already. What it returns is
+ * for nyario_deadline to restore, so that scopes nest, and none outlives the one around it:
+ *
+ *     int64_t outer = nyario_within(1000000000);
+ *     ...
+ *     nyario_deadline(outer);
+ *
+ * Does not suspend.
+ *
+ * Returns the deadline before, 0 for none, or -EINVAL for a negative time, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int64_t nyario_within(int64_t nanoseconds);
 
 /* ---- Time ------------------------------------------------------------------------------------ */
 
@@ -675,6 +691,79 @@ NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback cal
  * Returns 0, or -ESRCH for a timer that is unknown or has ended: also when its only call has begun. Since 0.1.
  */
 NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
+
+/* ---- What is done when a fiber ends ---------------------------------------------------------- */
+
+/**
+ * Ends the running fiber with `result`, from any depth of its calls, as if its entry had returned that: what
+ * nyario_cleanup_push was given is called, destructors of nyario_set's values too, a connection's handler has its
+ * connection closed. What lies on the fiber's stack is left as it is, as with longjmp: no destructor of C++ is called
+ * for it, and locks are not released. Suspends the fiber as what is called does, and does not return.
+ *
+ * Returns -EINVAL off a fiber, and then only. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_exit(void *result);
+
+/**
+ * Has `callback(arg)` called when the running fiber ends, by returning or by nyario_exit; the last that was pushed comes
+ * first. It is called on the fiber and may suspend; it may push others. The fiber's deadline, if it has one, is still in
+ * force, as is a cancel that no call has been told of, and while the loop is ending whatever waits answers -ECANCELED:
+ * so a callback that must wait lifts the deadline with `nyario_deadline(0)` first. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a NULL callback, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cleanup_push(nyario_callback callback, void *arg);
+
+/**
+ * Takes back what the running fiber pushed last with nyario_cleanup_push, and calls it when `execute` is not 0. Suspends
+ * if the callback does.
+ *
+ * Returns 0, or -EINVAL when nothing is left that was pushed, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cleanup_pop(int execute);
+
+/* ---- Values of a fiber's own ----------------------------------------------------------------- */
+
+/**
+ * Names a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
+ */
+typedef int nyario_key;
+
+/**
+ * What is called with a value when its fiber ends.
+ */
+typedef void (*nyario_destructor)(void *value);
+
+/**
+ * Creates a key, under which no fiber has a value yet. When a fiber ends that has set one which is not NULL,
+ * `destructor(value)` is called on that fiber, after what nyario_cleanup_push was given, in no certain order; it may
+ * suspend. It may be NULL. Does not suspend.
+ *
+ * Returns the key, or -EAGAIN when there are 1024. Since 0.1.
+ */
+NYARIO_EXTERN nyario_key nyario_key_create(nyario_destructor destructor);
+
+/**
+ * Ends a key. The values that fibers have set under it are forgotten, without a destructor. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a key that there is not. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_key_delete(nyario_key key);
+
+/**
+ * The value that the running fiber has set under a key. Off a fiber, the one that the thread has. Does not suspend.
+ *
+ * Returns the value, or NULL when there is none, or no such key. Since 0.1.
+ */
+NYARIO_EXTERN void *nyario_get(nyario_key key);
+
+/**
+ * Sets the running fiber's value under a key; NULL takes it away. Off a fiber, the thread's own, for which the
+ * destructor is called when the thread ends. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a key that there is not; off a fiber also an error of nyario_loop's. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_set(nyario_key key, void *value);
 
 /* ---- Mutexes --------------------------------------------------------------------------------- */
 

@@ -18,7 +18,13 @@ mod names;
 
 mod fiber;
 
+mod deadline;
+
 mod time;
+
+mod cleanup;
+
+mod local;
 
 mod sync;
 

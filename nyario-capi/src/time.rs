@@ -72,6 +72,7 @@ pub extern "C" fn nyario_timer_cancel(timer: nyario_timer) -> c_int {
     on_loop(|looped| looped.cancel_timer(TimerId::from_word(timer as u64)).map(|()| 0))
 }
 
-fn nanos(nanoseconds: i64) -> Result<u64, Errno> {
+/// A time that C gives.
+pub(crate) fn nanos(nanoseconds: i64) -> Result<u64, Errno> {
     u64::try_from(nanoseconds).map_err(|_| Errno(libc::EINVAL))
 }

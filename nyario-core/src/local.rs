@@ -39,6 +39,10 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        // While the thread still has its loop: the destructors may ask for it.
+        if let Some(looped) = current() {
+            looped.destroy_values();
+        }
         if let Some(name) = self.name() {
             names::leave(name);
         }

@@ -20,6 +20,8 @@ mod callback;
 mod cold;
 mod context;
 mod control;
+mod ending;
+mod keys;
 mod lists;
 mod name;
 mod post;
@@ -29,6 +31,7 @@ mod statistics;
 mod table;
 mod timers;
 
+pub use keys::{Destructor, Key};
 pub use name::Name;
 pub use post::Poster;
 pub(crate) use scheduler::Overflow;

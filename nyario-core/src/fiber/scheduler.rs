@@ -4,9 +4,10 @@ mod embedding;
 mod inside;
 
 use super::blocking;
-use super::cold::Spare;
+use super::cold::{Cold, Spare};
 use super::context::Context;
 use super::control::{Errand, Fiber};
+use super::keys::Values;
 use super::lists::Lists;
 use super::name::Name;
 use super::post::{Inbox, Posted, Poster};
@@ -77,6 +78,8 @@ pub(super) struct Inner<K: Kernel> {
     class: Class,
     /// How many fibers there may be.
     most: usize,
+    /// What the thread has set outside the fibers.
+    pub(super) values: Values,
     handlers: Vec<Handler>,
     crowded: VecDeque<Waiting>,
     /// What other threads have for the loop to run, and what of it the loop has taken.
@@ -142,21 +145,32 @@ impl<K: Kernel> Inner<K> {
         Ok(entry.fiber)
     }
 
+    /// What only some fibers have: from now on this one does.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must not have ended.
+    pub(super) unsafe fn cold(&mut self, fiber: *mut Fiber) -> &mut Cold {
+        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        unsafe {
+            if (*fiber).cold.is_null() {
+                (*fiber).cold = self.spare.take();
+            }
+            &mut *(*fiber).cold
+        }
+    }
+
     /// Calls a fiber by a name.
     ///
     /// # Safety
     ///
     /// The fiber must not have ended.
     unsafe fn call(&mut self, fiber: *mut Fiber, name: Name) {
-        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        // SAFETY: forwarded from the caller.
         unsafe {
-            if (*fiber).cold.is_null() {
-                if name.is_empty() {
-                    return;
-                }
-                (*fiber).cold = self.spare.take();
+            if !name.is_empty() || !(*fiber).cold.is_null() {
+                self.cold(fiber).name = name;
             }
-            (*(*fiber).cold).name = name;
         }
     }
 
@@ -227,6 +241,7 @@ impl<K: Kernel> Loop<K> {
             spare: Spare::default(),
             class: Class::default(),
             most: usize::MAX,
+            values: Values::default(),
             handlers: Vec::new(),
             crowded: VecDeque::new(),
             inbox: Arc::new(Inbox::new()),
@@ -485,9 +500,11 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn start(&self, conn: ConnId, handler: u64) {
-        let handler = self.with(|inner| inner.handlers[handler as usize].clone());
+        // Not a count of it: a fiber that ends by `exit` would not give that back.
+        let handler = self.with(|inner| Rc::as_ptr(&inner.handlers[handler as usize]));
         let code = move || {
-            handler(conn.fd());
+            // SAFETY: handlers stay as long as the loop, and its fibers run no longer.
+            unsafe { (*handler)(conn.fd()) };
             0
         };
         match self.create(Options::DETACHED, Errand::Serves(conn), code) {
@@ -936,12 +953,31 @@ impl<K: Kernel> Loop<K> {
     ///
     /// `EINVAL` outside a fiber.
     pub fn deadline(&self, when: u64) -> Result<u64, Errno> {
-        let fiber = self.current.get();
-        if fiber.is_null() {
-            return Err(Errno(libc::EINVAL));
-        }
+        let fiber = self.running_fiber()?;
         // SAFETY: the fiber runs.
         Ok(unsafe { std::mem::replace(&mut (*fiber).deadline, when) })
+    }
+
+    /// Narrows the running fiber's deadline to so many nanoseconds from now, unless it is sooner already. The one before
+    /// is returned, for [`deadline`](Self::deadline) to restore: so scopes nest.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside a fiber.
+    pub fn within(&self, nanos: u64) -> Result<u64, Errno> {
+        // A deadline is told as a signed number.
+        let when = self.kernel.now().saturating_add(nanos).clamp(1, i64::MAX as u64);
+        let fiber = self.running_fiber()?;
+        // SAFETY: the fiber runs.
+        let deadline = unsafe { &mut (*fiber).deadline };
+        let narrowed = if *deadline == 0 { when } else { when.min(*deadline) };
+        Ok(std::mem::replace(deadline, narrowed))
+    }
+
+    /// The running fiber, or `EINVAL` outside one.
+    pub(super) fn running_fiber(&self) -> Result<*mut Fiber, Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() { Err(Errno(libc::EINVAL)) } else { Ok(fiber) }
     }
 
     /// Enters a socket that the caller opened: nyario alone will read it. See [`Driver::own`].
@@ -1020,6 +1056,7 @@ impl<K: Kernel> Loop<K> {
 
 impl<K: Kernel> Drop for Loop<K> {
     fn drop(&mut self) {
+        self.destroy_values();
         // What goes with it may post, and be told that nobody is there.
         let inbox = self.with(|inner| inner.inbox.clone());
         inbox.close();
