@@ -189,6 +189,14 @@ unsafe impl Kernel for Bsd {
         call!(writev(fd, iov, count as i32))
     }
 
+    unsafe fn splice(&self, _from: Fd, _off: *mut i64, _to: Fd, _to_off: *mut i64, _len: usize, _flags: u32) -> isize {
+        -(libc::ENOSYS as isize)
+    }
+
+    unsafe fn sendfile(&self, _to: Fd, _from: Fd, _off: *mut i64, _len: usize) -> isize {
+        -(libc::ENOSYS as isize)
+    }
+
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32 {
         #[cfg(target_vendor = "apple")]
         {

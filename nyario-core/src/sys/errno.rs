@@ -63,10 +63,15 @@ impl From<Errno> for std::io::Error {
     }
 }
 
+mod numbers {
+    pub(super) use crate::sys::portable::ENODATA;
+    pub(super) use libc::*;
+}
+
 macro_rules! errnos {
     ($($name:ident $text:literal,)*) => {
         /// One list yields value, name and text, so that they cannot disagree.
-        const LIST: &[(i32, &str, &str)] = &[$((libc::$name, concat!(stringify!($name), "\0"), concat!($text, "\0")),)*];
+        const LIST: &[(i32, &str, &str)] = &[$((numbers::$name, concat!(stringify!($name), "\0"), concat!($text, "\0")),)*];
     };
 }
 
@@ -115,6 +120,9 @@ errnos! {
     EILSEQ "illegal byte sequence",
     ENOTSOCK "not a socket",
     EDESTADDRREQ "destination address required",
+    ENOMSG "no message of the desired type",
+    ENODATA "no data available",
+    ETOOMANYREFS "too many references",
     EMSGSIZE "message too long",
     EPROTOTYPE "wrong protocol for socket",
     ENOPROTOOPT "protocol option not available",

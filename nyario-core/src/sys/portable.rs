@@ -5,9 +5,9 @@
 
 #[cfg(target_os = "linux")]
 pub use libc::{
-    EAI_NODATA, ENONET, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, ETIME, MADV_DONTFORK,
+    EAI_NODATA, ENODATA, ENONET, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, ETIME, MADV_DONTFORK,
     MADV_NOHUGEPAGE, MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE, POLLRDHUP, RWF_NOWAIT,
-    SO_DOMAIN, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    SO_DOMAIN, SOCK_CLOEXEC, SOCK_NONBLOCK, SPLICE_F_NONBLOCK,
 };
 
 /// The C library's, which `libc` leaves out.
@@ -46,6 +46,13 @@ mod elsewhere {
     pub const MSG_ERRQUEUE: i32 = 0;
     /// Always refused, so that whoever asks for it polls first.
     pub const RWF_NOWAIT: i32 = 8;
+    pub const SPLICE_F_NONBLOCK: u32 = 2;
+
+    #[cfg(target_vendor = "apple")]
+    pub use libc::ENODATA;
+    /// The nearest.
+    #[cfg(not(target_vendor = "apple"))]
+    pub const ENODATA: i32 = libc::ENOATTR;
 
     #[cfg(not(target_vendor = "apple"))]
     pub use libc::{MAP_STACK, MSG_CMSG_CLOEXEC, POLLRDHUP, SO_DOMAIN, SOCK_CLOEXEC, SOCK_NONBLOCK};
