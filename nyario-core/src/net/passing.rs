@@ -24,7 +24,7 @@ fn message(part: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
 
 /// Sockets of other families overlook descriptors without a word.
 fn must_be_unix<K: Kernel>(looped: &Loop<K>, over: Fd) -> Result<(), Errno> {
-    match looped.kernel().getsockopt(over, libc::SOL_SOCKET, libc::SO_DOMAIN)? {
+    match looped.kernel().getsockopt(over, libc::SOL_SOCKET, portable::SO_DOMAIN)? {
         libc::AF_UNIX => Ok(()),
         _ => Err(Errno(libc::EOPNOTSUPP)),
     }
