@@ -19,6 +19,7 @@ mod config;
 mod embedding;
 mod epoll;
 mod fds;
+mod inside;
 mod kqueue;
 mod ledger;
 mod list;
@@ -29,14 +30,17 @@ mod readiness;
 mod slab;
 mod statistics;
 mod timer;
+mod transfer;
 mod uring;
 mod wake;
 
 pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
+pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
+pub use transfer::End;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check};

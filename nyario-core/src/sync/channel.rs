@@ -157,7 +157,7 @@ impl<K: Kernel> Channel<K> {
         }
         let party = Party::new();
         let seat = Seat::new(&party, element, 0);
-        let waited = party.wait(here, || {
+        let waited = party.wait(here.map(|looped| looped.because("channel")), || {
             let held = self.lock.hold();
             // SAFETY: forwarded from the caller; the lock is held.
             let Some(done) = (unsafe { self.attempt(direction, element) }) else {

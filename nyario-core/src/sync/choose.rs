@@ -90,7 +90,7 @@ unsafe fn wait_for<K: Kernel>(here: Option<&Loop<K>>, cases: &mut [Case<'_, K>])
     }
     let cases_at = &*cases;
     let seated = Cell::new(false);
-    let waited = party.wait(here, || {
+    let waited = party.wait(here.map(|looped| looped.because("choose")), || {
         each_channel(cases_at, |channel| channel.lock.take());
         // SAFETY: forwarded from the caller; the locks are held.
         let chosen = unsafe { attempt(cases_at) };

@@ -44,7 +44,7 @@ impl<K: Kernel> Semaphore<K> {
         }
         let party = Party::new();
         let seat = Seat::new(&party, null_mut(), 0);
-        let waited = party.wait(here, || {
+        let waited = party.wait(here.map(|looped| looped.because("semaphore")), || {
             let _held = self.lock.hold();
             if self.take() {
                 return Some(0);
