@@ -15,7 +15,7 @@ class Example
   PATIENCE = 30
 
   COMMANDS = {
-    c: { echo: ["#{ROOT}/target/examples/echo"], http_hello: ["#{ROOT}/target/examples/http_hello"] },
+    c: %i[echo http_hello chat].to_h { |name| [name, ["#{ROOT}/target/examples/#{name}"]] },
     ruby: { echo: [*RUBY, "#{ROOT}/examples/ruby/echo.rb"], http_hello: [*RUBY, "#{ROOT}/examples/ruby/http_hello.rb"] }
   }.freeze
 
