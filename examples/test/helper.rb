@@ -19,7 +19,7 @@ class Example
     ruby: { echo: [*RUBY, "#{ROOT}/examples/ruby/echo.rb"], http_hello: [*RUBY, "#{ROOT}/examples/ruby/http_hello.rb"] }
   }.freeze
 
-  attr_reader :command, :address
+  attr_reader :command, :address, :pid
 
   # Runs an example while the block does, and ends it. What it wrote to stderr makes the test fail.
   def self.run(language, name, address = "127.0.0.1:0")
