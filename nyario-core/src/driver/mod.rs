@@ -42,6 +42,7 @@ pub use statistics::Statistics;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check};
+use crate::trace;
 use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
@@ -477,6 +478,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn look(&mut self, timeout: Option<u64>) {
+        trace::zone!("wait");
         let result = match &mut self.backend {
             Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
             Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
