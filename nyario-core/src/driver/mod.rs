@@ -30,6 +30,7 @@ mod readiness;
 mod slab;
 mod statistics;
 mod timer;
+mod transfer;
 mod uring;
 mod wake;
 
@@ -39,6 +40,7 @@ pub use config::{BackendKind, Config};
 pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
+pub use transfer::End;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check};

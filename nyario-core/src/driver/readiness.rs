@@ -126,6 +126,10 @@ impl Readiness {
         if request.code == Code::Connect {
             return self.connect(ledger, request, waiter);
         }
+        if request.code == Code::Accept {
+            // What cannot listen says so at once, and has no edge to say it with.
+            ledger.fds.at(request.fd).ready |= ready::READ;
+        }
         if request.code == Code::AcceptMulti {
             let index = ledger.enqueue(request, waiter);
             self.accepting.push((request.fd, index));

@@ -15,7 +15,7 @@ use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, End, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Linux, check};
 use crate::trace;
@@ -1060,6 +1060,31 @@ impl<K: Kernel> Loop<K> {
     /// Works off what the kernel has received for the loop: see [`Driver::catch_up`].
     pub(crate) fn catch_up(&self, fd: Fd) {
         self.with(|inner| inner.runtime.driver().catch_up(fd));
+    }
+
+    /// Whether a multishot receive is at work: see [`Driver::receives`].
+    pub(crate) fn receives(&self, fd: Fd) -> bool {
+        self.with(|inner| inner.runtime.driver().receives(fd))
+    }
+
+    /// Moves bytes without waiting: see [`Driver::splice`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn splice(&self, from: End, to: End, len: usize, flags: u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().splice(from, to, len, flags) })
+    }
+
+    /// Sends of a file without waiting: see [`Driver::sendfile`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn sendfile(&self, to: Fd, from: End, len: usize) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().sendfile(to, from, len) })
     }
 
     /// Receives nothing ahead any more: see [`Driver::fall_behind`].

@@ -60,6 +60,11 @@ pub unsafe trait Kernel: Clone + 'static {
     /// `pwritev2(2)` at the descriptor's own position; `flags` are the `RWF_*` ones, 0 makes it `writev(2)`.
     unsafe fn writev(&self, fd: Fd, iov: *const libc::iovec, count: usize, flags: i32) -> isize;
 
+    /// `splice(2)`, which here raises no SIGPIPE.
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize;
+    /// `sendfile(2)`, which here raises no SIGPIPE.
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize;
+
     /// `socket(2)`.
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32;
     /// `accept4(2)` without the peer's address.

@@ -17,7 +17,7 @@
 use super::{Uring, tag, user_data};
 use crate::driver::Harvest;
 use crate::driver::attempt::attempt;
-use crate::driver::fds::{FdRecord, Multishot, NO_BUFFER, ready};
+use crate::driver::fds::{END, FdRecord, Multishot, NO_BUFFER, ready};
 use crate::driver::ledger::Ledger;
 use crate::driver::list::{Index, NONE};
 use crate::driver::op::{Code, Request, State};
@@ -29,9 +29,6 @@ const QUEUE_MAX: u16 = 16;
 
 /// How many reads go directly before provided buffers are tried again.
 const DIRECT_READS: u8 = 64;
-
-/// What [`FdRecord::ended`] holds after the end of a stream.
-const END: i32 = 1;
 
 impl Uring {
     /// Reads without waiting, if there is reason to believe that it will succeed. Nobody may be waiting before it.
