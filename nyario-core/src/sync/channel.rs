@@ -195,6 +195,7 @@ impl<K: Kernel> Channel<K> {
     ///
     /// `element` is valid for the size of an element: for reads when sending, for writes when receiving.
     pub(super) unsafe fn attempt(&self, direction: Direction, element: *mut u8) -> Option<Done<K>> {
+        debug_assert!(self.lock.is_held());
         // SAFETY: forwarded from the caller.
         unsafe {
             match direction {
