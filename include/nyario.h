@@ -92,8 +92,8 @@ typedef struct {
    */
   size_t size;
   /**
-   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The environment
-   * variable NYARIO_BACKEND has the last word in both cases.
+   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The
+   * environment variable NYARIO_BACKEND has the last word in both cases.
    */
   const char *backend;
   /**

@@ -4,7 +4,7 @@ use super::Driver;
 use super::attempt::{attempt, poll};
 use super::fds::Kind;
 use super::op::{Op, Request};
-use crate::sys::{Fd, Kernel};
+use crate::sys::{Fd, Kernel, portable};
 
 /// One end of a splice: a descriptor, and the place of an offset in its file, or null for its own position.
 pub type End = (Fd, *mut i64);
@@ -26,7 +26,7 @@ impl<K: Kernel> Driver<K> {
         let lent = [self.lend_mode(from.0, libc::S_IFIFO), self.lend_mode(to.0, libc::S_IFIFO)];
         let kernel = &self.ledger.kernel;
         let result = loop {
-            let flags = flags | libc::SPLICE_F_NONBLOCK;
+            let flags = flags | portable::SPLICE_F_NONBLOCK;
             // SAFETY: forwarded from the caller.
             let result = unsafe { kernel.splice(from.0, from.1, to.0, to.1, len, flags) };
             if result != -(libc::EINTR as isize) {
@@ -103,7 +103,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Makes a descriptor non-blocking for a call that has no flag for it; returns its mode, if that is to be restored. Files
     /// and descriptors of that kind need nothing of the sort.
-    fn lend_mode(&mut self, fd: Fd, harmless: u32) -> Option<(Fd, i32)> {
+    fn lend_mode(&mut self, fd: Fd, harmless: libc::mode_t) -> Option<(Fd, i32)> {
         let record = self.ledger.fds.known(fd);
         if record.as_ref().is_some_and(|record| record.owned && record.nonblocking) {
             return None;

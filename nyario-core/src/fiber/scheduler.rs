@@ -17,7 +17,7 @@ use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
 use crate::driver::{BackendKind, Carries, Config, Driver, End, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
-use crate::sys::{Errno, Fd, Kernel, Linux, check};
+use crate::sys::{Errno, Fd, Kernel, Native, check};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -205,7 +205,7 @@ impl<K: Kernel> Drop for Inner<K> {
 }
 
 /// A loop and its fibers. It stays on the thread that made it.
-pub struct Loop<K: Kernel = Linux> {
+pub struct Loop<K: Kernel = Native> {
     inner: UnsafeCell<Inner<K>>,
     /// The fiber that runs, or null in the loop itself.
     current: Cell<*mut Fiber>,

@@ -3,7 +3,7 @@
 use super::{Address, open, take};
 use crate::driver::Carries;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 
 /// Opens a datagram socket, close-on-exec and non-blocking: at `local`, where messages reach it, or at an address that the
 /// kernel chooses; and for `remote` alone, if that is given, to whom messages without an address go. A unix socket takes the
@@ -22,7 +22,7 @@ pub fn datagram<K: Kernel>(looped: &Loop<K>, local: Option<&str>, remote: Option
     if remote.as_ref().is_some_and(|remote| family(remote) != family(known)) {
         return Err(Errno(libc::EINVAL));
     }
-    let fd = open(kernel, known, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK)?;
+    let fd = open(kernel, known, libc::SOCK_DGRAM | portable::SOCK_NONBLOCK)?;
     let prepared = || {
         if let Some(local) = &local {
             take(kernel, fd, local, libc::SOCK_DGRAM)?;

@@ -20,7 +20,7 @@ pub use vector::{readv, writev};
 
 use crate::driver::{Carries, Op};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::ffi::c_void;
 
 /// The longest queue of connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
@@ -72,7 +72,7 @@ pub fn listen_at<K: Kernel>(kernel: &K, address: &Address, shared: bool) -> Resu
 
 /// Opens a socket of that kind, with those flags, for that address.
 fn open<K: Kernel>(kernel: &K, address: &Address, kind: i32) -> Result<Fd, Errno> {
-    check(kernel.socket(address.family(), kind | libc::SOCK_CLOEXEC, 0))
+    check(kernel.socket(address.family(), kind | portable::SOCK_CLOEXEC, 0))
 }
 
 /// Binds a socket of that kind, in the place of a dead one's leftover if there is one.
@@ -108,7 +108,7 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address, kind: i32) -> bool {
     if !socket {
         return false;
     }
-    let Ok(fd) = open(kernel, address, kind | libc::SOCK_NONBLOCK) else { return false };
+    let Ok(fd) = open(kernel, address, kind | portable::SOCK_NONBLOCK) else { return false };
     // SAFETY: the address outlives the call.
     let refused = address.with_raw(|addr, len| unsafe { kernel.connect(fd, addr, len) }) == -libc::ECONNREFUSED;
     kernel.close(fd);
@@ -122,7 +122,7 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address, kind: i32) -> bool {
 /// `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
 pub fn dial_at<K: Kernel>(looped: &Loop<K>, address: &Address) -> Result<Fd, Errno> {
     let kernel = looped.kernel();
-    let fd = open(kernel, address, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    let fd = open(kernel, address, libc::SOCK_STREAM | portable::SOCK_NONBLOCK)?;
     let connected = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;

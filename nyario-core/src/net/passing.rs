@@ -2,7 +2,7 @@
 
 use super::message::{recvmsg, sendmsg};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel, portable};
 
 /// Control data with room for one descriptor, aligned as its header is.
 #[repr(C, align(8))]
@@ -24,7 +24,7 @@ fn message(part: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
 
 /// Sockets of other families overlook descriptors without a word.
 fn must_be_unix<K: Kernel>(looped: &Loop<K>, over: Fd) -> Result<(), Errno> {
-    match looped.kernel().getsockopt(over, libc::SOL_SOCKET, libc::SO_DOMAIN)? {
+    match looped.kernel().getsockopt(over, libc::SOL_SOCKET, portable::SO_DOMAIN)? {
         libc::AF_UNIX => Ok(()),
         _ => Err(Errno(libc::EOPNOTSUPP)),
     }
@@ -80,7 +80,7 @@ pub fn recv_fd<K: Kernel>(looped: &Loop<K>, over: Fd) -> Result<Fd, Errno> {
     };
     match passed {
         Some(fd) => Ok(fd),
-        None if count == 0 => Err(Errno(libc::ENODATA)),
+        None if count == 0 => Err(Errno(portable::ENODATA)),
         None if msg.msg_flags & libc::MSG_CTRUNC != 0 => Err(Errno(libc::EMFILE)),
         None => Err(Errno(libc::ENOMSG)),
     }

@@ -3,7 +3,7 @@
 use super::{RETRY_NANOS, whole};
 use crate::driver::{End, Op};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 
 /// Moves up to `len` bytes between two descriptors, one of which is a pipe, as `splice(2)` does: at least one unless the end
 /// is reached. Suspends the fiber until there is something to move and room for it, unless `flags` has
@@ -21,7 +21,7 @@ pub unsafe fn splice<K: Kernel>(looped: &Loop<K>, from: End, to: End, len: usize
     loop {
         // SAFETY: forwarded from the caller.
         let result = unsafe { looped.splice(from, to, len, flags) };
-        if result != -libc::EAGAIN || flags & libc::SPLICE_F_NONBLOCK != 0 {
+        if result != -libc::EAGAIN || flags & portable::SPLICE_F_NONBLOCK != 0 {
             return check(result).map(|count| count as usize);
         }
         wait(looped, from.0, to.0)?;

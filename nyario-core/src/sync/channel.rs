@@ -5,7 +5,7 @@ use super::party::{Claimed, Crowd, Party, Seat};
 use super::queue::Queue;
 use super::ring::Ring;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Kernel, Linux, check};
+use crate::sys::{Errno, Kernel, Native, check};
 use std::cell::Cell;
 
 /// Elements of a fixed size, copied in by those that send and out by those that receive, in order. A capacity of 0 makes
@@ -15,7 +15,7 @@ use std::cell::Cell;
 /// `here` is the calling thread's loop, if it has one. On a fiber of that, waiting suspends the fiber; elsewhere it
 /// blocks the thread.
 #[repr(C)]
-pub struct Channel<K: Kernel = Linux> {
+pub struct Channel<K: Kernel = Native> {
     pub(super) lock: Lock,
     closed: Cell<bool>,
     size: Cell<usize>,

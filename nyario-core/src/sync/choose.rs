@@ -3,14 +3,14 @@
 use super::channel::{Channel, Direction, Done};
 use super::party::{Party, Seat};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Kernel, Linux};
+use crate::sys::{Errno, Kernel, Native};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{from_ref, null};
 
 /// One of the things that [`choose`] may do.
 #[repr(C)]
-pub struct Case<'a, K: Kernel = Linux> {
+pub struct Case<'a, K: Kernel = Native> {
     /// `None` stands for a case that never comes.
     pub channel: Option<&'a Channel<K>>,
     /// Where the element comes from or goes to.

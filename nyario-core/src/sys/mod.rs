@@ -2,19 +2,29 @@
 //!
 //! Everything that nyario asks of an operating system passes through [`Kernel`]. Two reasons hold it together:
 //!
-//! * The real implementation, [`Linux`], traps into the kernel itself and never calls a libc function, so a preloaded
-//!   library that replaces `read`, `close` or `poll` cannot end up beneath the very loop that serves it.
+//! * The real implementation, [`Native`], traps into the kernel itself on Linux and never calls a libc function, so a
+//!   preloaded library that replaces `read`, `close` or `poll` cannot end up beneath the very loop that serves it.
 //! * A model kernel can stand in for it. The driver is generic over the trait and compiled once per kernel, so the
 //!   real one costs nothing and the backends that are simulated are the backends that ship.
 //!
 //! Results are the kernel's own: `>= 0`, or a negative errno.
 
-pub mod abi;
-mod errno;
-mod linux;
+#[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+compile_error!("nyario knows Linux, macOS and FreeBSD");
 
+pub mod abi;
+#[cfg(not(target_os = "linux"))]
+mod bsd;
+mod errno;
+#[cfg(target_os = "linux")]
+mod linux;
+pub mod portable;
+
+#[cfg(not(target_os = "linux"))]
+pub use bsd::Bsd as Native;
 pub use errno::{Errno, check};
-pub use linux::Linux;
+#[cfg(target_os = "linux")]
+pub use linux::{Linux, Linux as Native};
 
 use abi::{EpollEvent, EventsArg, FdStatus, KEvent, UringParams};
 use std::ffi::c_void;
