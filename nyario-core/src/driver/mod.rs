@@ -443,6 +443,14 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Ends a [`Op::Park`] without a completion: its waiter is the caller's to resume. `None` when it has ended already.
+    pub fn release(&mut self, id: OpId) -> Option<u64> {
+        let index = self.ledger.slab.find(id)?;
+        let record = &self.ledger.slab[index];
+        let parked = record.request.code == Code::Park && record.state == State::Waiting;
+        parked.then(|| self.ledger.conclude(index, 0).waiter)
+    }
+
     /// Whether [`next`](Self::next) may have something without another turn.
     pub fn has_news(&self) -> bool {
         !self.ledger.done.is_empty()

@@ -92,6 +92,16 @@ pub(super) struct Inner<K: Kernel> {
 }
 
 impl<K: Kernel> Inner<K> {
+    /// Ends a fiber's park: it is ready from now on.
+    fn unpark(&mut self, park: OpId, result: i32) {
+        if let Some(waiter) = self.runtime.driver().release(park) {
+            let fiber = waiter as *mut Fiber;
+            // SAFETY: only a fiber parks with this driver, and it does not end before it is resumed.
+            unsafe { (*fiber).unparked = result };
+            self.ready.push(fiber);
+        }
+    }
+
     fn has_work(&self) -> bool {
         self.fibers.live() + self.timers.live() + self.crowded.len() > 0
             || self.runtime.serving() > 0
@@ -546,7 +556,7 @@ impl<K: Kernel> Loop<K> {
         let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
-            inner.runtime.driver().complete(joiner, 1);
+            inner.unpark(joiner, 1);
             // SAFETY: as said above.
             unsafe { inner.clear(fiber, slot) };
             match errand {
@@ -733,7 +743,12 @@ impl<K: Kernel> Loop<K> {
             Submitted::Pending(id) => {
                 self.with(|inner| inner.runtime.driver().explain(id, why));
                 announce(id);
-                self.park_on(fiber, id)
+                let result = self.park_on(fiber, id);
+                // SAFETY: the fiber runs.
+                match unsafe { std::mem::take(&mut (*fiber).unparked) } {
+                    0 => result,
+                    unparked => unparked,
+                }
             }
         };
         // A park that ends by itself has met the deadline.
@@ -828,7 +843,7 @@ impl<K: Kernel> Loop<K> {
     /// must be above 0. The fiber runs in its turn, not now.
     pub fn unpark(&self, park: OpId, result: i32) {
         debug_assert!(result > 0, "0 would look like a deadline, and less like a failure");
-        self.with(|inner| inner.runtime.driver().complete(park, result));
+        self.with(|inner| inner.unpark(park, result));
     }
 
     /// Suspends the running fiber for so many nanoseconds; outside a fiber, the thread.
