@@ -442,8 +442,11 @@ impl<K: Kernel> Loop<K> {
             inner.posted.clone()
         });
         while posted.waits() && self.with(|inner| inner.has_room()) {
-            let mine = posted.clone();
-            let created = self.create(Options::DETACHED, Errand::Own, move || mine.run());
+            // Not a count of it, as in `start`.
+            let mine = Rc::as_ptr(&posted);
+            // SAFETY: what was posted stays as long as the loop, and its fibers run no longer.
+            let code = move || unsafe { (*mine).run() };
+            let created = self.create(Options::DETACHED, Errand::Own, code);
             posted.promise(created.is_ok());
             let Ok(fiber) = created else { return };
             self.with(|inner| inner.ready.push(fiber));
