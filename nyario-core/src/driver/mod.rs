@@ -44,6 +44,7 @@ pub use transfer::End;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check, portable};
+use crate::trace;
 use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
@@ -488,6 +489,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn look(&mut self, timeout: Option<u64>) {
+        trace::zone!("wait");
         let result = match &mut self.backend {
             Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
             Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
