@@ -16,6 +16,7 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod checkers;
 mod cold;
 mod context;
 mod control;
