@@ -168,15 +168,3 @@ pub extern "C" fn nyario_self() -> nyario_fiber {
 pub extern "C" fn nyario_yield() -> c_int {
     on_loop(|looped| looped.yield_now().map(|()| 0))
 }
-
-/// Sets the running fiber's deadline, in nanoseconds of nyario_now's clock, 0 for none: whatever it waits for past
-/// then fails with -ETIMEDOUT. Does not suspend.
-///
-/// Returns the deadline before, 0 for none, or -EINVAL for a negative one, or off a fiber. Since 0.1.
-#[unsafe(no_mangle)]
-pub extern "C" fn nyario_deadline(when: i64) -> i64 {
-    on_loop(|looped| {
-        let when = u64::try_from(when).map_err(|_| Errno(libc::EINVAL))?;
-        looped.deadline(when).map(|before| before as i64)
-    })
-}

@@ -1,5 +1,7 @@
 //! The C ABI of nyario. The comments here become `include/nyario.h`, in the order of these modules.
 
+mod configure;
+
 mod server;
 
 mod embedding;
@@ -10,15 +12,29 @@ mod socket;
 
 mod vector;
 
+mod poll;
+
 mod names;
 
 mod fiber;
 
+mod deadline;
+
 mod time;
+
+mod cleanup;
+
+mod local;
 
 mod sync;
 
 mod thread;
+
+mod process;
+
+mod signal;
+
+mod inside;
 
 mod error;
 

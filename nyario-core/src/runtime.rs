@@ -3,11 +3,33 @@
 //! The runtime accepts for registered servers, starts a handler when its connection has something to say, and keeps
 //! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
 
+mod ending;
+
+pub use ending::Stopper;
+
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted, Waker};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted};
 use crate::sys::{Errno, Fd, Kernel, check};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use ending::Ending;
+
+/// Counts since the runtime was made, and what there is at present.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Statistics {
+    /// The driver's part.
+    pub driver: crate::driver::Statistics,
+    /// Turns taken.
+    pub turns: u64,
+    /// Sweeps made.
+    pub sweeps: u64,
+    /// Open connections that are registered servers.
+    pub servers: u64,
+    /// Open connections that servers have accepted.
+    pub accepted: u64,
+    /// Those of them that have no fiber yet.
+    pub idle: u64,
+    /// Open connections that were dialled.
+    pub clients: u64,
+}
 
 /// What a host is to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +48,11 @@ pub enum Event {
         /// The word that its server was registered with.
         handler: u64,
     },
+    /// The time has come that was waited for with [`Runtime::arm`].
+    Alarm {
+        /// The word that the host handed in.
+        timer: u64,
+    },
 }
 
 /// When the handler of a new connection starts.
@@ -43,7 +70,10 @@ mod whose {
     pub(super) const HOST: u64 = 0;
     pub(super) const SERVER: u64 = 1;
     pub(super) const CONNECTION: u64 = 2;
+    /// Of an operation whose end interests nobody, if that is all the word says; else of a timer.
     pub(crate) const NOBODY: u64 = 3;
+    pub(super) const TIMER: u64 = 7;
+    pub(super) const TIMER_BITS: u32 = 3;
 }
 
 /// The waiter of operations whose end interests nobody.
@@ -93,15 +123,16 @@ pub struct Runtime<K: Kernel> {
     most: usize,
     turns: u32,
     swept: u64,
+    turns_ever: u64,
+    sweeps: u64,
     complained: u64,
-    stop: Arc<AtomicBool>,
+    ending: Ending,
 }
 
 impl<K: Kernel> Runtime<K> {
     /// A runtime over that driver.
     pub fn new(driver: Driver<K>) -> Runtime<K> {
         let conns = Table::default();
-        let stop = Arc::new(AtomicBool::new(false));
         Runtime {
             driver,
             conns,
@@ -110,9 +141,11 @@ impl<K: Kernel> Runtime<K> {
             due: 0,
             most: usize::MAX,
             turns: 0,
+            turns_ever: 0,
+            sweeps: 0,
             swept: 0,
             complained: 0,
-            stop,
+            ending: Ending::new(),
         }
     }
 
@@ -137,6 +170,17 @@ impl<K: Kernel> Runtime<K> {
         debug_assert!(waiter & whose::MASK == whose::HOST);
         // SAFETY: forwarded from the caller.
         unsafe { self.driver.submit(op, waiter, deadline) }
+    }
+
+    /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
+    /// [`cancel`](Self::cancel) takes it back, unless the time has come: an event may be on its way then.
+    pub fn arm(&mut self, timer: u64, when: u64) -> OpId {
+        debug_assert!(timer >> (64 - whose::TIMER_BITS) == 0);
+        // SAFETY: a park lends no memory.
+        match unsafe { self.driver.submit(Op::Park, timer << whose::TIMER_BITS | whose::TIMER, when.max(1)) } {
+            Submitted::Pending(op) => op,
+            Submitted::Done(_) => OpId::NONE,
+        }
     }
 
     /// Registers a listening socket: from now on each of its connections gets `handler`. The socket becomes the
@@ -181,7 +225,8 @@ impl<K: Kernel> Runtime<K> {
 
     /// Allows so many accepted connections at a time, which is at least one; any number if nothing is said. Beyond it
     /// accepting pauses, and who comes waits in the kernel's queue. Those that are there already stay. With several
-    /// servers, each of them may accept one more that has come at the same moment.
+    /// servers, each of them may accept one more that has come at the same moment; and one that is accepting already
+    /// takes who comes before the kernel has heard of the limit.
     ///
     /// # Errors
     ///
@@ -374,6 +419,10 @@ impl<K: Kernel> Runtime<K> {
                 whose::HOST => return Some(Event::Resume { waiter, result }),
                 whose::SERVER => self.accepted((waiter >> 2) as u32, result, more),
                 whose::CONNECTION => self.spoke(ConnId::from_word(waiter >> 2), result),
+                // A park that ends with 0 has met its deadline.
+                _ if waiter != whose::NOBODY && result == 0 => {
+                    Some(Event::Alarm { timer: waiter >> whose::TIMER_BITS })
+                }
                 _ => None,
             };
             if event.is_some() {
@@ -393,6 +442,11 @@ impl<K: Kernel> Runtime<K> {
         }
         let fd = result;
         let conn = self.conns.open(fd, Kind::Accepted, server);
+        if self.draining() {
+            // It came before its server was closed.
+            self.close(fd, whose::NOBODY);
+            return None;
+        }
         if self.is_full() {
             self.interrupt_accepting();
         }
@@ -460,6 +514,7 @@ impl<K: Kernel> Runtime<K> {
         };
         self.driver.turn(limit);
         self.turns += 1;
+        self.turns_ever += 1;
         let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
             self.sweep();
@@ -477,6 +532,7 @@ impl<K: Kernel> Runtime<K> {
 
     fn sweep(&mut self) {
         self.turns = 0;
+        self.sweeps += 1;
         self.swept = self.driver.kernel().lately();
         self.driver.sweep(SWEEP_DESCRIPTORS);
         if self.paused > 0 {
@@ -496,13 +552,27 @@ impl<K: Kernel> Runtime<K> {
 
     /// See [`Driver::doze`].
     pub fn doze(&mut self) -> bool {
-        !self.may_accept() && self.driver.doze()
+        !self.may_accept() && !self.is_called() && self.driver.doze()
+    }
+
+    /// What the runtime has done so far, and what it holds.
+    pub fn statistics(&self) -> Statistics {
+        let count = |kind| self.conns.count(kind) as u64;
+        Statistics {
+            driver: self.driver.statistics(),
+            turns: self.turns_ever,
+            sweeps: self.sweeps,
+            servers: count(Kind::Server),
+            accepted: count(Kind::Accepted),
+            idle: self.conns.idle() as u64,
+            clients: count(Kind::Client),
+        }
     }
 
     /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;
     /// `None`: as long as it takes. See [`Driver::doze`].
     pub fn until_due(&mut self, restless: bool) -> Option<u64> {
-        if self.stopping() || !self.doze() {
+        if !self.doze() {
             return Some(0);
         }
         let sweep = self.is_restless(restless).then(|| self.until_sweep());
@@ -512,21 +582,6 @@ impl<K: Kernel> Runtime<K> {
     /// Whether [`next`](Self::next) may have something without another turn.
     pub fn has_news(&self) -> bool {
         self.driver.has_news() || self.may_accept()
-    }
-
-    /// Asks the loop to end; see [`stopping`](Self::stopping).
-    pub fn stopper(&self) -> Stopper<K> {
-        Stopper { stop: self.stop.clone(), waker: self.driver.waker() }
-    }
-
-    /// Whether the loop was asked to end. The host ends it.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Forgets that the loop was asked to end.
-    pub fn rearm(&self) {
-        self.stop.store(false, Ordering::Relaxed);
     }
 
     /// Closes the servers and the connections that have no fiber. The rest end with their fibers.
@@ -558,25 +613,5 @@ impl<K: Kernel> Drop for Runtime<K> {
         for fd in self.conns.select(|kind, _| matches!(kind, Kind::Server | Kind::Accepted)) {
             self.close(fd, whose::NOBODY);
         }
-    }
-}
-
-/// Asks a loop to end, from any thread or from a signal handler.
-pub struct Stopper<K: Kernel> {
-    stop: Arc<AtomicBool>,
-    waker: Waker<K>,
-}
-
-impl<K: Kernel> Clone for Stopper<K> {
-    fn clone(&self) -> Self {
-        Stopper { stop: self.stop.clone(), waker: self.waker.clone() }
-    }
-}
-
-impl<K: Kernel> Stopper<K> {
-    /// Asks. Async-signal-safe.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.waker.wake();
     }
 }

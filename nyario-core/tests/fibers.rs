@@ -15,7 +15,8 @@ use std::net::TcpStream;
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 scenarios!(on_loop: a_join_takes_the_value, a_join_waits, only_one_joins, nobody_joins_itself, a_detached_fiber_is_not_joined,
     an_ended_fiber_can_be_detached, fibers_start_in_order, fibers_spawn_fibers, a_name_is_not_reused,
@@ -513,7 +514,7 @@ fn a_crowd_is_waited_for_at_the_end(looped: Looped) {
 }
 
 /// Serves two at a time, however many come.
-fn serve_two_at_a_time(looped: Looped, before: impl FnOnce(), after: impl FnOnce()) {
+fn serve_two_at_a_time(looped: Looped, before: impl FnOnce(), after: impl FnOnce() + 'static) {
     const CLIENTS: usize = 30;
     let most = Rc::new(Cell::new(0));
     let (fd, address) = listen();
@@ -528,8 +529,20 @@ fn serve_two_at_a_time(looped: Looped, before: impl FnOnce(), after: impl FnOnce
             }
         })
         .unwrap();
-    after();
+    let settled = Arc::new(AtomicBool::new(false));
+    let witness = settled.clone();
+    go(looped, move || {
+        settle(looped);
+        after();
+        // Nobody comes before the kernel has heard of it.
+        settle(looped);
+        witness.store(true, Ordering::Relaxed);
+        0
+    });
     run_beside(looped, move || {
+        while !settled.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
         let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
         clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
         for mut client in clients {
@@ -545,7 +558,7 @@ fn connections_have_a_limit(looped: Looped) {
 }
 
 fn a_limit_reaches_those_who_serve(looped: Looped) {
-    serve_two_at_a_time(looped, || (), || looped.set_connection_limit(2).unwrap());
+    serve_two_at_a_time(looped, || (), move || looped.set_connection_limit(2).unwrap());
     // Without it, they come in crowds as before.
     looped.set_connection_limit(usize::MAX).unwrap();
     let (fd, address) = listen();

@@ -27,7 +27,7 @@ impl<K: Kernel> Driver<K> {
         }
         let settled = match &mut self.backend {
             Backend::Uring(uring) => uring.settle(&self.ledger.kernel),
-            Backend::Readiness(readiness) => readiness.is_settled(),
+            Backend::Readiness(readiness) => readiness.settle(&self.ledger.kernel),
         };
         settled && self.waker.fall_asleep_abroad()
     }
@@ -35,6 +35,7 @@ impl<K: Kernel> Driver<K> {
     /// Ends what [`doze`](Self::doze) began, if it did, and takes what other threads have said.
     pub fn rouse(&mut self) {
         for (op, result) in self.waker.awaken() {
+            self.notes += 1;
             self.complete(op, result);
         }
     }

@@ -170,6 +170,13 @@ impl FdTable {
         self.records.get(fd as u32 as usize).is_some_and(|record| record.kind != Kind::Vacant && !record.closing)
     }
 
+    /// Whether the number still leads the life of that generation.
+    #[inline]
+    pub(super) fn is_alive(&self, fd: Fd, generation: u32) -> bool {
+        let record = &self.records[fd as usize];
+        record.generation == generation && record.kind != Kind::Vacant
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }

@@ -11,6 +11,7 @@
 //! The driver knows nothing of fibers: a waiter is one word, handed in with an operation and handed back with its
 //! completion. Every backend gives the same answers; `NYARIO_BACKEND` picks one.
 
+mod ahead;
 mod attempt;
 mod blocking;
 mod carries;
@@ -18,6 +19,7 @@ mod config;
 mod embedding;
 mod epoll;
 mod fds;
+mod kqueue;
 mod ledger;
 mod list;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;
+mod statistics;
 mod timer;
 mod uring;
 mod wake;
@@ -33,17 +36,20 @@ pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
 pub use op::{Completion, Op, OpId, Submitted};
+pub use statistics::Statistics;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check};
 use epoll::Epoll;
 use fds::{Kind, ready};
+use kqueue::Kqueue;
 use ledger::Ledger;
 use list::Index;
 use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
+use wake::Bell;
 
 /// The poll bits that let a reader try.
 const READ_EVENTS: u32 = (libc::POLLIN
@@ -74,6 +80,22 @@ enum Backend {
     Readiness(Box<Readiness>),
 }
 
+/// A backend of that kind, and what wakes it.
+fn begin<K: Kernel>(kernel: &K, config: &Config, kind: BackendKind) -> Result<(Backend, Waker<K>), Errno> {
+    if kind == BackendKind::Kqueue {
+        let kqueue = Kqueue::new(kernel, config)?;
+        let waker = Waker::new(kernel.clone(), Bell::Kqueue(kqueue.descriptor()));
+        return Ok((Backend::Readiness(Box::new(Readiness::new(Poller::Kqueue(kqueue)))), waker));
+    }
+    let event = check(kernel.eventfd())?;
+    let waker = Waker::new(kernel.clone(), Bell::Eventfd(event));
+    let backend = match kind {
+        BackendKind::Uring => Backend::Uring(Box::new(Uring::new(kernel, event, config)?)),
+        _ => Backend::Readiness(Box::new(Readiness::new(Poller::Epoll(Epoll::new(kernel, event)?)))),
+    };
+    Ok((backend, waker))
+}
+
 /// One loop's view of the kernel. It belongs to the thread that made it.
 pub struct Driver<K: Kernel> {
     ledger: Ledger<K>,
@@ -83,6 +105,9 @@ pub struct Driver<K: Kernel> {
     early: VecDeque<Completion>,
     /// Deadlines may have come since they were last passed.
     due: bool,
+    /// How many operations were over as soon as they were begun, and how many notes other threads have left.
+    at_once: u64,
+    notes: u64,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
 }
@@ -94,22 +119,26 @@ impl<K: Kernel> Driver<K> {
     ///
     /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
-        let waker = Waker::new(kernel.clone())?;
-        let readiness = |poller| Backend::Readiness(Box::new(Readiness::new(poller)));
-        let epoll = || Ok(readiness(Poller::Epoll(Epoll::new(&kernel, waker.event())?)));
-        let uring = || Ok(Backend::Uring(Box::new(Uring::new(&kernel, waker.event(), config)?)));
-        let backend = match config.backend {
-            Some(BackendKind::Epoll) => epoll()?,
-            Some(BackendKind::Uring) => uring()?,
-            None => match uring() {
-                Ok(backend) => backend,
+        let (backend, waker) = match config.backend {
+            Some(kind) => begin(&kernel, config, kind)?,
+            None => match begin(&kernel, config, BackendKind::Uring) {
+                Ok(begun) => begun,
                 Err(error) => {
                     config::report_denied(error);
-                    epoll()?
+                    begin(&kernel, config, BackendKind::Epoll)?
                 }
             },
         };
-        Ok(Driver { ledger: Ledger::new(kernel), backend, waker, early: VecDeque::new(), due: false, closed: false })
+        Ok(Driver {
+            ledger: Ledger::new(kernel),
+            backend,
+            waker,
+            early: VecDeque::new(),
+            due: false,
+            at_once: 0,
+            notes: 0,
+            closed: false,
+        })
     }
 
     /// Which backend this is.
@@ -146,11 +175,13 @@ impl<K: Kernel> Driver<K> {
                 },
             },
         };
-        if let Submitted::Pending(id) = submitted
-            && deadline != 0
-        {
-            let Ledger { slab, timers, .. } = &mut self.ledger;
-            timers.insert(slab, id.index, deadline);
+        match submitted {
+            Submitted::Pending(id) if deadline != 0 => {
+                let Ledger { slab, timers, .. } = &mut self.ledger;
+                timers.insert(slab, id.index, deadline);
+            }
+            Submitted::Pending(_) => {}
+            Submitted::Done(_) => self.at_once += 1,
         }
         submitted
     }

@@ -8,17 +8,24 @@ use super::op::{OpId, Reason, Record, Request, State};
 pub(super) struct Slab {
     records: Vec<Record>,
     free: Index,
-    live: usize,
+    /// How many records were ever taken and given back.
+    taken: u64,
+    given: u64,
 }
 
 impl Slab {
     pub(super) fn new() -> Slab {
-        Slab { records: Vec::with_capacity(64), free: NONE, live: 0 }
+        Slab { records: Vec::with_capacity(64), free: NONE, taken: 0, given: 0 }
     }
 
     /// Operations that have not been handed out yet.
     pub(super) fn live(&self) -> usize {
-        self.live
+        (self.taken - self.given) as usize
+    }
+
+    /// Operations that were ever written down.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     #[inline(always)]
@@ -29,7 +36,7 @@ impl Slab {
     /// Like [`insert`](Self::insert), with the record at hand.
     #[inline(always)]
     pub(super) fn insert_record(&mut self, request: Request, waiter: u64) -> (Index, &mut Record) {
-        self.live += 1;
+        self.taken += 1;
         let index = self.free;
         if index == NONE {
             return self.grow(request, waiter);
@@ -88,7 +95,7 @@ impl Slab {
         record.generation = record.generation.max(1);
         record.link.next = free;
         self.free = index;
-        self.live -= 1;
+        self.given += 1;
     }
 
     pub(super) fn id(&self, index: Index) -> OpId {

@@ -4,13 +4,26 @@
 use super::checkers;
 use super::cold::Cold;
 use super::context::{Context, switch};
+use super::ending::wind_up;
 use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
+use super::timers::TimerId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
 
 /// How a fiber's code ended: its value, and whether it ended well.
 pub(super) type End = (u64, bool);
+
+/// Who is to be told of a fiber's end.
+#[derive(Clone, Copy)]
+pub(super) enum Errand {
+    /// Only who joins it.
+    Own,
+    /// The accepted connection that ends with it.
+    Serves(ConnId),
+    /// The timer whose call it is.
+    Timer(TimerId),
+}
 
 /// The words that a fiber gives the loop.
 const SUSPENDED: u64 = 0;
@@ -32,8 +45,7 @@ pub(super) struct Fiber {
     /// The next in the ready queue.
     pub(super) next: *mut Fiber,
     pub(super) id: FiberId,
-    /// The accepted connection that ends with it.
-    pub(super) conn: Option<ConnId>,
+    pub(super) errand: Errand,
     pub(super) slot: Slot,
     /// Once it has ended.
     end: End,
@@ -54,7 +66,7 @@ struct Whole<F> {
 
 impl Fiber {
     /// Lays a fiber out on a stack. `code` runs when it is first resumed; `id` is filled in by the caller.
-    pub(super) fn create<F>(slot: Slot, conn: Option<ConnId>, code: F) -> *mut Fiber
+    pub(super) fn create<F>(slot: Slot, errand: Errand, code: F) -> *mut Fiber
     where
         F: FnOnce() -> End + 'static,
     {
@@ -75,7 +87,7 @@ impl Fiber {
                 cancelled: false,
                 next: std::ptr::null_mut(),
                 id: FiberId::from_word(0),
-                conn,
+                errand,
                 slot,
                 end: (0, false),
                 discard: Some(discard::<F>),
@@ -139,6 +151,37 @@ impl Fiber {
         }
     }
 
+    /// Ends the calling fiber with `value`; its frames are left as they are.
+    ///
+    /// # Safety
+    ///
+    /// The caller must run on that fiber, and nothing may rely on what lies on its stack.
+    pub(super) unsafe fn exit(fiber: *mut Fiber, value: u64) -> ! {
+        // SAFETY: forwarded from the caller.
+        unsafe {
+            (*fiber).end = (value, true);
+            Fiber::leave(fiber)
+        }
+    }
+
+    /// Does what is to be done at the end of the calling fiber, and leaves it for good.
+    ///
+    /// # Safety
+    ///
+    /// The caller must run on that fiber.
+    #[inline(always)]
+    unsafe fn leave(fiber: *mut Fiber) -> ! {
+        // SAFETY: forwarded from the caller; the fiber runs, so the loop has left its context in `home`.
+        unsafe {
+            if !(*fiber).cold.is_null() && !wind_up(fiber) {
+                (*fiber).end.1 = false;
+            }
+            checkers::leave_for_ever();
+            switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
+        }
+        unreachable!("a fiber that has ended is not resumed");
+    }
+
     /// Suspends the calling fiber until the loop resumes it, with the result of what it waited for.
     ///
     /// # Safety
@@ -175,10 +218,8 @@ unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
         (*fiber).discard = None;
         let code = (&raw const (*whole).code).read();
         (*fiber).end = code();
-        checkers::leave_for_ever();
-        switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
+        Fiber::leave(fiber)
     }
-    unreachable!("a fiber that has ended is not resumed");
 }
 
 /// See [`Fiber::discard`].

@@ -16,16 +16,27 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod callback;
 mod checkers;
 mod cold;
 mod context;
 mod control;
+mod ending;
+mod keys;
+mod lists;
 mod name;
+mod post;
 mod scheduler;
 mod stack;
+mod statistics;
 mod table;
+mod timers;
 
+pub use keys::{Destructor, Key};
 pub use name::Name;
+pub use post::Poster;
 pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
+pub use statistics::Statistics;
 pub use table::FiberId;
+pub use timers::TimerId;

@@ -1,14 +1,19 @@
 //! The loop of native fibers.
 
 mod embedding;
+mod inside;
 
 use super::blocking;
-use super::cold::Spare;
+use super::cold::{Cold, Spare};
 use super::context::Context;
-use super::control::Fiber;
+use super::control::{Errand, Fiber};
+use super::keys::Values;
+use super::lists::Lists;
 use super::name::Name;
+use super::post::{Inbox, Posted, Poster};
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
+use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
 use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
@@ -17,6 +22,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
@@ -53,8 +59,18 @@ pub(crate) struct Overflow {
 /// What serves a connection: called on a fiber of its own with the connection's descriptor.
 type Handler = Rc<dyn Fn(Fd)>;
 
-struct Inner<K: Kernel> {
-    runtime: Runtime<K>,
+/// What waits for room among the fibers.
+#[derive(Clone, Copy)]
+enum Waiting {
+    /// The handler of a connection.
+    Handler(ConnId, u64),
+    /// The call of a timer.
+    Call(TimerId),
+}
+
+pub(super) struct Inner<K: Kernel> {
+    pub(super) runtime: Runtime<K>,
+    pub(super) timers: Timers,
     fibers: FiberTable,
     stacks: StackPool<K>,
     spare: Spare,
@@ -62,26 +78,32 @@ struct Inner<K: Kernel> {
     class: Class,
     /// How many fibers there may be.
     most: usize,
+    /// What the thread has set outside the fibers.
+    pub(super) values: Values,
     handlers: Vec<Handler>,
-    /// Connections whose handlers wait for room among the fibers.
-    crowded: VecDeque<(ConnId, u64)>,
+    crowded: VecDeque<Waiting>,
+    /// What other threads have for the loop to run, and what of it the loop has taken.
+    inbox: Arc<Inbox>,
+    posted: Rc<Posted>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
     fn has_work(&self) -> bool {
-        self.fibers.live() > 0 || self.runtime.serving() > 0 || !self.crowded.is_empty()
+        self.fibers.live() + self.timers.live() + self.crowded.len() > 0
+            || self.runtime.serving() > 0
+            || self.posted.waits()
     }
 
     fn has_room(&self) -> bool {
         self.fibers.live() < self.most
     }
 
-    /// Whether the handler of a connection may start. If not, it joins those that wait for their turn.
-    fn admits(&mut self, conn: ConnId, handler: u64) -> bool {
+    /// Whether what is to run on a new fiber may start. If not, it joins those that wait for their turn.
+    fn admits(&mut self, waiting: Waiting) -> bool {
         let admitted = self.crowded.is_empty() && self.has_room();
         if !admitted {
-            self.crowded.push_back((conn, handler));
+            self.crowded.push_back(waiting);
         }
         admitted
     }
@@ -96,12 +118,22 @@ impl<K: Kernel> Inner<K> {
         !self.ready.is_empty() || self.crowd_moves()
     }
 
+    /// Whether something that was posted can begin.
+    fn wants_to_begin(&self) -> bool {
+        self.inbox.has_news() || (self.posted.is_next() && self.has_room())
+    }
+
+    /// Whether something is to be looked at again before long, though nothing happens.
+    fn is_restless(&self) -> bool {
+        self.stacks.wants_trimming() || self.posted.waits()
+    }
+
     /// Whose turn it is of those that wait for room.
-    fn next_in_crowd(&mut self) -> Option<(ConnId, u64)> {
+    fn next_in_crowd(&mut self) -> Option<Waiting> {
         while self.crowd_moves() {
-            let next = self.crowded.pop_front().filter(|&(conn, _)| self.runtime.conns().is_open(conn));
-            if next.is_some() {
-                return next;
+            match self.crowded.pop_front() {
+                Some(Waiting::Handler(conn, _)) if !self.runtime.conns().is_open(conn) => {}
+                next => return next,
             }
         }
         None
@@ -113,21 +145,32 @@ impl<K: Kernel> Inner<K> {
         Ok(entry.fiber)
     }
 
+    /// What only some fibers have: from now on this one does.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must not have ended.
+    pub(super) unsafe fn cold(&mut self, fiber: *mut Fiber) -> &mut Cold {
+        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        unsafe {
+            if (*fiber).cold.is_null() {
+                (*fiber).cold = self.spare.take();
+            }
+            &mut *(*fiber).cold
+        }
+    }
+
     /// Calls a fiber by a name.
     ///
     /// # Safety
     ///
     /// The fiber must not have ended.
     unsafe fn call(&mut self, fiber: *mut Fiber, name: Name) {
-        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        // SAFETY: forwarded from the caller.
         unsafe {
-            if (*fiber).cold.is_null() {
-                if name.is_empty() {
-                    return;
-                }
-                (*fiber).cold = self.spare.take();
+            if !name.is_empty() || !(*fiber).cold.is_null() {
+                self.cold(fiber).name = name;
             }
-            (*(*fiber).cold).name = name;
         }
     }
 
@@ -167,9 +210,14 @@ pub struct Loop<K: Kernel = Linux> {
     home: UnsafeCell<Context>,
     /// How many ready fibers may still run before the kernel is looked at.
     credit: Cell<u32>,
+    /// How often a fiber was resumed.
+    switches: Cell<u64>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
-    ending: Cell<bool>,
+    pub(super) ending: Cell<bool>,
+    /// What calls that wait for several descriptors write down.
+    polls: Lists<OpId>,
+    pollfds: Lists<libc::pollfd>,
     kernel: K,
     number: u64,
 }
@@ -189,11 +237,15 @@ impl<K: Kernel> Loop<K> {
             runtime: Runtime::new(driver),
             fibers: FiberTable::new(),
             stacks: StackPool::new(kernel.clone()),
+            timers: Timers::new(),
             spare: Spare::default(),
             class: Class::default(),
             most: usize::MAX,
+            values: Values::default(),
             handlers: Vec::new(),
             crowded: VecDeque::new(),
+            inbox: Arc::new(Inbox::new()),
+            posted: Rc::default(),
             ready: ReadyQueue::EMPTY,
         };
         Ok(Loop {
@@ -201,8 +253,11 @@ impl<K: Kernel> Loop<K> {
             current: Cell::new(std::ptr::null_mut()),
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
+            switches: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
+            polls: Lists::new(),
+            pollfds: Lists::new(),
             kernel,
             number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
@@ -211,8 +266,8 @@ impl<K: Kernel> Loop<K> {
     /// Works on the loop's state. Nothing that is called within may switch fibers or run foreign code: that is what
     /// makes the borrow exclusive.
     #[inline(always)]
-    fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
-        // SAFETY: the loop is not Sync, `work` is one of this file's closures, and none of them switches, calls back
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
+        // SAFETY: the loop is not Sync, `work` is one of this folder's closures, and none of them switches, calls back
         // into the loop, or runs code that could.
         work(unsafe { &mut *self.inner.get() })
     }
@@ -231,16 +286,16 @@ impl<K: Kernel> Loop<K> {
         if !self.with(|inner| inner.has_room()) {
             return Err(Errno(libc::EAGAIN));
         }
-        let fiber = self.create(options, None, code)?;
+        let fiber = self.create(options, Errand::Own, code)?;
         self.with(|inner| inner.ready.push(fiber));
         // SAFETY: the fiber is new, and nothing has ended it.
         Ok(unsafe { (*fiber).id })
     }
 
-    fn create(
+    pub(super) fn create(
         &self,
         options: Options<'_>,
-        conn: Option<ConnId>,
+        errand: Errand,
         code: impl FnOnce() -> u64 + 'static,
     ) -> Result<*mut Fiber, Errno> {
         let name = Name::new(options.name)?;
@@ -249,7 +304,7 @@ impl<K: Kernel> Loop<K> {
             let slot = inner.stacks.take(class)?;
             // A panic ends the fiber and not the loop; the panic hook has told of it by then.
             let guarded = move || catch_unwind(AssertUnwindSafe(code)).map_or((0, false), |value| (value, true));
-            let fiber = Fiber::create(slot, conn, guarded);
+            let fiber = Fiber::create(slot, errand, guarded);
             let id = inner.fibers.insert(fiber, options.detached);
             // SAFETY: the control block was just laid out.
             unsafe {
@@ -338,8 +393,8 @@ impl<K: Kernel> Loop<K> {
         })
     }
 
-    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber has ended. Then servers are
-    /// closed, the remaining fibers are cancelled and waited for, and connections are closed.
+    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber and timer has ended. Then
+    /// servers are closed, timers ended, the remaining fibers are cancelled and waited for, and connections are closed.
     ///
     /// # Errors
     ///
@@ -358,7 +413,23 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn has_work(&self) -> bool {
-        self.with(|inner| inner.has_work())
+        self.with(|inner| inner.has_work() || inner.inbox.has_news())
+    }
+
+    /// Begins what was posted, as far as there is room for fibers.
+    #[cold]
+    fn begin_posted(&self) {
+        let posted = self.with(|inner| {
+            inner.posted.receive(&inner.inbox);
+            inner.posted.clone()
+        });
+        while posted.waits() && self.with(|inner| inner.has_room()) {
+            let mine = posted.clone();
+            let created = self.create(Options::DETACHED, Errand::Own, move || mine.run());
+            posted.promise(created.is_ok());
+            let Ok(fiber) = created else { return };
+            self.with(|inner| inner.ready.push(fiber));
+        }
     }
 
     /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
@@ -366,12 +437,21 @@ impl<K: Kernel> Loop<K> {
     /// kernel.
     fn step(&self, limit: Option<u64>) {
         self.credit.set(SWITCHES_PER_TURN);
+        if self.with(|inner| inner.runtime.heed()) {
+            drop(self.with(|inner| inner.disarm()));
+        }
+        if self.with(|inner| inner.inbox.has_news() || inner.posted.waits()) && !self.ending.get() {
+            self.begin_posted();
+        }
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
-            && let Some((conn, handler)) = self.with(|inner| inner.next_in_crowd())
+            && let Some(waiting) = self.with(|inner| inner.next_in_crowd())
         {
             delivered += 1;
-            self.start(conn, handler);
+            match waiting {
+                Waiting::Handler(conn, handler) => self.start(conn, handler),
+                Waiting::Call(timer) => self.call(timer, true),
+            }
         }
         loop {
             while let Some(fiber) = self.next_ready() {
@@ -384,18 +464,26 @@ impl<K: Kernel> Loop<K> {
             delivered += 1;
             match event {
                 Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
-                Event::Start { conn, handler } if self.with(|inner| inner.admits(conn, handler)) => {
-                    self.start(conn, handler);
+                Event::Start { conn, handler } => {
+                    if self.with(|inner| inner.admits(Waiting::Handler(conn, handler))) {
+                        self.start(conn, handler);
+                    }
                 }
-                Event::Start { .. } => {}
+                Event::Alarm { timer } => {
+                    let timer = TimerId::from_word(timer);
+                    let admitted = self.with(|inner| inner.admits(Waiting::Call(timer)));
+                    self.call(timer, admitted);
+                }
             }
         }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
-            let limit = if busy { Some(0) } else { limit };
-            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
+            // What is posted at the end waits for the next run.
+            let open = !self.ending.get();
+            let busy = inner.wants_to_run() || (open && inner.wants_to_begin());
+            let limit = if busy || delivered == SWITCHES_PER_TURN || idle { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming() || (open && inner.posted.waits())) {
                 inner.stacks.trim();
             }
         });
@@ -412,12 +500,14 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn start(&self, conn: ConnId, handler: u64) {
-        let handler = self.with(|inner| inner.handlers[handler as usize].clone());
+        // Not a count of it: a fiber that ends by `exit` would not give that back.
+        let handler = self.with(|inner| Rc::as_ptr(&inner.handlers[handler as usize]));
         let code = move || {
-            handler(conn.fd());
+            // SAFETY: handlers stay as long as the loop, and its fibers run no longer.
+            unsafe { (*handler)(conn.fd()) };
             0
         };
-        match self.create(Options::DETACHED, Some(conn), code) {
+        match self.create(Options::DETACHED, Errand::Serves(conn), code) {
             Ok(fiber) => self.switch(fiber, 0),
             Err(error) => {
                 eprintln!("nyario: a connection is dropped: {error}");
@@ -429,8 +519,9 @@ impl<K: Kernel> Loop<K> {
     /// Inlined where the loop hands out events: a call in between would cost each fiber two mispredicted returns (see
     /// `context`).
     #[inline(always)]
-    fn switch(&self, fiber: *mut Fiber, result: i32) {
+    pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
+        self.switches.set(self.switches.get() + 1);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
         let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
@@ -444,23 +535,33 @@ impl<K: Kernel> Loop<K> {
     #[cold]
     fn bury(&self, fiber: *mut Fiber) {
         // SAFETY: it has ended, and its stack, on which it lies, is given back below; nothing of it is touched after that.
-        let (id, conn, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).conn, Fiber::bury(fiber)) };
-        self.with(|inner| {
+        let (id, errand, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).errand, Fiber::bury(fiber)) };
+        let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
             inner.runtime.driver().complete(joiner, 1);
             // SAFETY: as said above.
             unsafe { inner.clear(fiber, slot) };
-            if let Some(conn) = conn {
-                inner.runtime.finish(conn);
+            match errand {
+                Errand::Own => None,
+                Errand::Serves(conn) => {
+                    inner.runtime.finish(conn);
+                    None
+                }
+                Errand::Timer(timer) => inner.called(timer, self.kernel.now(), self.ending.get()),
             }
         });
+        // What a timer holds may be foreign code's.
+        drop(over);
     }
 
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
     fn end(&self) {
         self.ending.set(true);
+        drop(self.with(|inner| inner.disarm()));
+        self.begin_posted();
         self.with(|inner| {
+            inner.runtime.hurry();
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
             for fiber in inner.fibers.fibers() {
@@ -492,6 +593,17 @@ impl<K: Kernel> Loop<K> {
     /// What ends the loop from other threads and from signal handlers.
     pub fn stopper(&self) -> Stopper<K> {
         self.with(|inner| inner.runtime.stopper())
+    }
+
+    /// What has this loop run code from other threads.
+    pub fn poster(&self) -> Poster<K> {
+        self.with(|inner| Poster::new(inner.inbox.clone(), inner.runtime.driver().waker()))
+    }
+
+    /// Ends the loop once its fibers have ended, or in so many nanoseconds: its servers, its timers and the connections that
+    /// have no fiber end at once, and then it waits for the fibers. The grace over, it ends as with [`stop`](Self::stop).
+    pub fn drain(&self, grace: u64) {
+        self.stopper().drain(grace);
     }
 
     /// What wakes parks of this loop from other threads.
@@ -609,6 +721,50 @@ impl<K: Kernel> Loop<K> {
         check(if result == 0 { -libc::ETIMEDOUT } else { result })
     }
 
+    /// Suspends the running fiber until one of several polls has something to tell, until that time (0: for ever), a cancel
+    /// or the fiber's deadline. Whatever was begun is over when it returns: above 0 for something to tell, 0 when the time
+    /// is up, or a negative errno. To be called on a fiber.
+    pub(crate) fn wait_for_any(&self, polls: impl Iterator<Item = (Fd, u32)>, until: u64) -> i32 {
+        self.polls.lend(|begun| {
+            let fiber = self.current.get();
+            // SAFETY: the fiber runs.
+            let deadline = unsafe { (*fiber).deadline };
+            let sooner = deadline != 0 && (until == 0 || deadline < until);
+            let submit = |op, deadline| {
+                // SAFETY: parks and polls lend no memory.
+                self.with(|inner| unsafe { inner.runtime.submit(op, fiber as u64, deadline) })
+            };
+            let park = match submit(Op::Park, if sooner { deadline } else { until }) {
+                Submitted::Pending(park) => park,
+                Submitted::Done(result) => return result,
+            };
+            let mut told = None;
+            for (fd, events) in polls {
+                match submit(Op::Poll { fd, events }, 0) {
+                    Submitted::Pending(id) => begun.push(id),
+                    Submitted::Done(result) => {
+                        told = Some(result);
+                        break;
+                    }
+                }
+            }
+            begun.push(park);
+            let mut left = begun.len();
+            let result = told.unwrap_or_else(|| {
+                left -= 1;
+                self.park_on(fiber, park)
+            });
+            self.with(|inner| begun.iter().for_each(|&id| inner.runtime.cancel(id)));
+            while left > 0 {
+                // Nobody cancels these but the loop above: the control block does not name them.
+                // SAFETY: the fiber runs, and each operation that is left resumes it once.
+                unsafe { Fiber::suspend(fiber) };
+                left -= 1;
+            }
+            if result == 0 && sooner { -libc::ETIMEDOUT } else { result }
+        })
+    }
+
     /// Like [`park`](Self::park), for what has to be waited out: neither a cancel nor the deadline nor the end of the loop
     /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
     pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
@@ -632,11 +788,19 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         // SAFETY: the fiber runs.
-        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        let cancelled = unsafe { std::mem::take(&mut (*fiber).cancelled) };
         if cancelled || self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+        if self.is_late() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
+    /// Whether the running fiber's deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        let fiber = self.current.get();
+        // SAFETY: the fiber runs.
+        let deadline = if fiber.is_null() { 0 } else { unsafe { (*fiber).deadline } };
+        deadline != 0 && deadline <= self.kernel.now()
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
@@ -690,6 +854,7 @@ impl<K: Kernel> Loop<K> {
                 Some(next) if next == fiber => {}
                 Some(next) => {
                     self.current.set(next);
+                    self.switches.set(self.switches.get() + 1);
                     Fiber::pass(fiber, next);
                 }
             }
@@ -788,12 +953,31 @@ impl<K: Kernel> Loop<K> {
     ///
     /// `EINVAL` outside a fiber.
     pub fn deadline(&self, when: u64) -> Result<u64, Errno> {
-        let fiber = self.current.get();
-        if fiber.is_null() {
-            return Err(Errno(libc::EINVAL));
-        }
+        let fiber = self.running_fiber()?;
         // SAFETY: the fiber runs.
         Ok(unsafe { std::mem::replace(&mut (*fiber).deadline, when) })
+    }
+
+    /// Narrows the running fiber's deadline to so many nanoseconds from now, unless it is sooner already. The one before
+    /// is returned, for [`deadline`](Self::deadline) to restore: so scopes nest.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside a fiber.
+    pub fn within(&self, nanos: u64) -> Result<u64, Errno> {
+        // A deadline is told as a signed number.
+        let when = self.kernel.now().saturating_add(nanos).clamp(1, i64::MAX as u64);
+        let fiber = self.running_fiber()?;
+        // SAFETY: the fiber runs.
+        let deadline = unsafe { &mut (*fiber).deadline };
+        let narrowed = if *deadline == 0 { when } else { when.min(*deadline) };
+        Ok(std::mem::replace(deadline, narrowed))
+    }
+
+    /// The running fiber, or `EINVAL` outside one.
+    pub(super) fn running_fiber(&self) -> Result<*mut Fiber, Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() { Err(Errno(libc::EINVAL)) } else { Ok(fiber) }
     }
 
     /// Enters a socket that the caller opened: nyario alone will read it. See [`Driver::own`].
@@ -824,6 +1008,26 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| unsafe { inner.runtime.driver().attempt(op) })
     }
 
+    /// Lists of descriptors to be borrowed while a call waits for them.
+    pub(crate) fn pollfds(&self) -> &Lists<libc::pollfd> {
+        &self.pollfds
+    }
+
+    /// The poll bits among `events` that hold because of what the loop has received: see [`Driver::held`].
+    pub(crate) fn held(&self, fd: Fd, events: u32) -> u32 {
+        self.with(|inner| inner.runtime.driver().held(fd, events))
+    }
+
+    /// Works off what the kernel has received for the loop: see [`Driver::catch_up`].
+    pub(crate) fn catch_up(&self, fd: Fd) {
+        self.with(|inner| inner.runtime.driver().catch_up(fd));
+    }
+
+    /// Receives nothing ahead any more: see [`Driver::fall_behind`].
+    pub(crate) fn fall_behind(&self, fd: Fd) {
+        self.with(|inner| inner.runtime.driver().fall_behind(fd));
+    }
+
     /// How many connections of a kind are open.
     pub fn connections(&self, kind: Kind) -> usize {
         self.with(|inner| inner.runtime.conns().count(kind))
@@ -847,6 +1051,15 @@ impl<K: Kernel> Loop<K> {
     /// The kernel beneath.
     pub fn kernel(&self) -> &K {
         &self.kernel
+    }
+}
+
+impl<K: Kernel> Drop for Loop<K> {
+    fn drop(&mut self) {
+        self.destroy_values();
+        // What goes with it may post, and be told that nobody is there.
+        let inbox = self.with(|inner| inner.inbox.clone());
+        inbox.close();
     }
 }
 

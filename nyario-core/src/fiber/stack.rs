@@ -213,6 +213,14 @@ impl<K: Kernel> StackPool<K> {
         }
     }
 
+    /// How many stacks are mapped, and how many of them nobody uses.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let mapped =
+            self.shelves.iter().zip((0..).map(Class)).map(|(shelf, class)| shelf.slabs.len() * class.per_slab());
+        let free = self.shelves.iter().map(|shelf| shelf.free.len());
+        (mapped.sum::<usize>() as u64, free.sum::<usize>() as u64)
+    }
+
     /// Whether stacks lie about that a trim would take the memory of.
     pub(super) fn wants_trimming(&self) -> bool {
         self.warm > 0

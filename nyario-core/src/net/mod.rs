@@ -3,11 +3,13 @@
 mod address;
 mod message;
 mod names;
+mod poll;
 mod vector;
 
 pub use address::Address;
 pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
-pub use names::{Found, Hints, getaddrinfo, getnameinfo};
+pub use names::{Found, Hints, dial, getaddrinfo, getnameinfo, resolve};
+pub use poll::{Set, poll, select};
 pub use vector::{readv, writev};
 
 use crate::driver::{Carries, Op};
@@ -28,20 +30,35 @@ const RETRY_NANOS: u64 = 1_000_000;
 ///
 /// `EINVAL` for text that is no address, and the kernel's own: `EADDRINUSE`, `EACCES`, `EMFILE`, ...
 pub fn listen<K: Kernel>(kernel: &K, address: &str) -> Result<Fd, Errno> {
-    let address = Address::parse(address)?;
-    let fd = open(kernel, &address, 0)?;
+    listen_at(kernel, &Address::parse(address)?, false)
+}
+
+/// Like [`listen`]. With `shared`, other sockets that are shared may listen at the same address, and the kernel spreads the
+/// connections over them all.
+///
+/// # Errors
+///
+/// As [`listen`], and `EOPNOTSUPP` for a unix address that is to be shared.
+pub fn listen_at<K: Kernel>(kernel: &K, address: &Address, shared: bool) -> Result<Fd, Errno> {
+    if shared && !address.is_inet() {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    let fd = open(kernel, address, 0)?;
     let listening = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1))?;
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;
         }
-        let bound = bind(kernel, fd, &address);
-        if bound == Err(Errno(libc::EADDRINUSE)) && is_leftover(kernel, &address) {
+        if shared {
+            check(kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1))?;
+        }
+        let bound = bind(kernel, fd, address);
+        if bound == Err(Errno(libc::EADDRINUSE)) && is_leftover(kernel, address) {
             address.with_path(|path| {
                 // SAFETY: the path ends with a NUL.
                 unsafe { kernel.unlink(path.as_ptr()) };
             });
-            bind(kernel, fd, &address)?;
+            bind(kernel, fd, address)?;
         } else {
             bound?;
         }
@@ -91,11 +108,10 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
 ///
 /// # Errors
 ///
-/// `EINVAL` for text that is no address, `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
-pub fn dial<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> {
+/// `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
+pub fn dial_at<K: Kernel>(looped: &Loop<K>, address: &Address) -> Result<Fd, Errno> {
     let kernel = looped.kernel();
-    let address = Address::parse(address)?;
-    let fd = open(kernel, &address, libc::SOCK_NONBLOCK)?;
+    let fd = open(kernel, address, libc::SOCK_NONBLOCK)?;
     let connected = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;

@@ -58,18 +58,20 @@ impl Lock {
 
     #[cold]
     fn wait(&self) {
-        let mut tries = 0;
-        loop {
-            if self.0.load(Ordering::Relaxed) == FREE && self.try_take() {
-                return;
-            }
-            match tries {
-                0..SPINS => spin_loop(),
-                SPINS..YIELDS => yield_now(),
-                _ => sleep(),
-            }
-            tries += 1;
+        until(|| self.0.load(Ordering::Relaxed) == FREE && self.try_take());
+    }
+}
+
+/// Waits for what another thread is about to do.
+pub(super) fn until(done: impl Fn() -> bool) {
+    let mut tries = 0;
+    while !done() {
+        match tries {
+            0..SPINS => spin_loop(),
+            SPINS..YIELDS => yield_now(),
+            _ => sleep(),
         }
+        tries += 1;
     }
 }
 

@@ -17,7 +17,7 @@ use std::ptr::null_mut;
 pub struct Semaphore<K: Kernel = Linux> {
     lock: Lock,
     permits: Cell<u64>,
-    /// Somebody waits only while there is no permit.
+    /// Nobody waits, apart from those that are about to go, while there is a permit.
     waiters: Queue<Seat<K>>,
 }
 
@@ -29,11 +29,11 @@ unsafe impl<K: Kernel + Send + Sync> Send for Semaphore<K> {}
 
 impl<K: Kernel> Semaphore<K> {
     /// With so many permits; all zeroes when there is none.
-    pub const fn new(permits: u64) -> Semaphore<K> {
+    pub fn new(permits: u64) -> Semaphore<K> {
         Semaphore { lock: Lock::new(), permits: Cell::new(permits), waiters: Queue::new() }
     }
 
-    /// Takes a permit, waiting for one.
+    /// Takes a permit, waiting for one. Once it has one it touches the semaphore no more.
     ///
     /// # Errors
     ///
@@ -49,14 +49,15 @@ impl<K: Kernel> Semaphore<K> {
             if self.take() {
                 return Some(0);
             }
-            // SAFETY: it is in no queue, and leaves this one below, before its stack frame ends.
+            // SAFETY: it is in no queue, and out of this one before its stack frame ends: claimed, or removed below.
             unsafe { self.waiters.push(&seat) };
             None
         });
-        let held = self.lock.hold();
-        self.waiters.remove(&seat);
-        drop(held);
-        party.outcome(here, waited).map(drop)
+        if waited.is_err() {
+            let _held = self.lock.hold();
+            self.waiters.remove(&seat);
+        }
+        waited.map(drop)
     }
 
     /// Takes a permit if there is one.
@@ -82,17 +83,16 @@ impl<K: Kernel> Semaphore<K> {
     /// `EOVERFLOW` at 2^63 - 1 permits.
     pub fn post(&self, here: Option<&Loop<K>>) -> Result<(), Errno> {
         let held = self.lock.hold();
-        let wake = match self.waiters.pop() {
-            Some(seat) => Some(seat.claim().expect("it has one seat")),
-            None if self.permits.get() >= i64::MAX as u64 => return Err(Errno(libc::EOVERFLOW)),
-            None => {
-                self.permits.set(self.permits.get() + 1);
-                None
+        let claimed = self.waiters.claim().map(|(_, claimed)| claimed);
+        if claimed.is_none() {
+            if self.permits.get() >= i64::MAX as u64 {
+                return Err(Errno(libc::EOVERFLOW));
             }
-        };
+            self.permits.set(self.permits.get() + 1);
+        }
         drop(held);
-        if let Some(wake) = wake {
-            wake.tell(here);
+        if let Some(claimed) = claimed {
+            claimed.tell(here);
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl World {
             FileKind::Datagram(_) => unsafe { self.receive_message(file, into, peek) },
             FileKind::Null => 0,
             FileKind::PipeWriter(_) => -libc::EBADF,
-            FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
+            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
         }
     }
 
@@ -171,7 +171,7 @@ impl World {
             FileKind::Datagram(_) => unsafe { self.send_message(file, from) },
             FileKind::Null => length(from) as i32,
             FileKind::PipeReader(_) => -libc::EBADF,
-            FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
+            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
         }
     }
 

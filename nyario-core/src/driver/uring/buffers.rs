@@ -94,6 +94,12 @@ impl Buffers {
         }
     }
 
+    /// How many there are, and how many hold something.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let idle = usize::from(self.offered) + self.spare.len();
+        (self.held.len() as u64, (self.held.len() - idle) as u64)
+    }
+
     pub(super) fn size(&self) -> u32 {
         self.size
     }

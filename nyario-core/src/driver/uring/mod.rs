@@ -116,6 +116,16 @@ impl Uring {
         self.ring.shut(kernel);
     }
 
+    /// How often the kernel was entered.
+    pub(super) fn enters(&self) -> u64 {
+        self.ring.enters()
+    }
+
+    /// How many buffers there are, and how many hold something.
+    pub(super) fn buffer_counts(&self) -> (u64, u64) {
+        self.buffers.as_ref().map_or((0, 0), Buffers::counts)
+    }
+
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.ring.has_completions()
@@ -341,6 +351,7 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Quiet;
             }
+            Verdict::Never => return Harvest::Quiet,
             Verdict::Yield(result) => {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
@@ -404,6 +415,8 @@ impl Uring {
                 known.ready |= ready::READ;
                 Verdict::Finish(1)
             }
+            // The kernel knows no event to wait for: a regular file, of which somebody asks more than to read and write.
+            (Code::Poll, never) if never == -libc::EINVAL && !cancelled => Verdict::Never,
             (Code::Poll, events) => {
                 if events > 0 && events as u32 & super::READ_EVENTS != 0 {
                     known.ready |= ready::READ;
@@ -429,6 +442,8 @@ enum Verdict {
     Finish(i32),
     /// It goes to the kernel once more.
     Again,
+    /// It waits for what never comes, until somebody ends it.
+    Never,
     /// One result of many; it goes to the kernel once more.
     Yield(i32),
     /// One result of many, which came after the end was asked for; the end follows it.

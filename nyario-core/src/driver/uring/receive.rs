@@ -217,9 +217,10 @@ impl Uring {
     }
 
     /// The poll bits that hold because of what was received ahead.
-    pub(super) fn held_events(record: &FdRecord, events: u32) -> u32 {
+    pub(in crate::driver) fn held_events(record: &FdRecord, events: u32) -> u32 {
         let readable = record.first_buffer != NO_BUFFER || record.ended != 0;
-        if readable { events & (libc::POLLIN | libc::POLLRDNORM) as u32 } else { 0 }
+        let error = if record.ended < 0 { libc::POLLERR as u32 } else { 0 };
+        error | if readable { events & (libc::POLLIN | libc::POLLRDNORM) as u32 } else { 0 }
     }
 
     /// Sees to the polls that waited for a multishot receive to get out of their way.
@@ -239,7 +240,7 @@ impl Uring {
         }
     }
 
-    pub(super) fn stop_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+    pub(in crate::driver) fn stop_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
         let record = ledger.fds.at(fd);
         if record.multishot == Multishot::Armed {
             record.multishot = Multishot::Stopping;

@@ -44,6 +44,7 @@ pub(super) struct Ring {
     head: u32,
     /// Submissions that found the ring full; they go first when there is room.
     overflow: VecDeque<Sqe>,
+    enters: u64,
 }
 
 /// `struct io_uring_rsrc_update`, as the registration of rings uses it.
@@ -119,6 +120,7 @@ impl Ring {
             tail: word(sq.tail),
             head: word(cq.head),
             overflow: VecDeque::new(),
+            enters: 0,
         };
         ring.register_fd(kernel);
         Ok(ring)
@@ -147,6 +149,10 @@ impl Ring {
     pub(super) unsafe fn register<K: Kernel>(&self, kernel: &K, opcode: u32, arg: *mut c_void, count: u32) -> i32 {
         // SAFETY: forwarded from the caller.
         unsafe { kernel.uring_register(self.fd, opcode, arg, count) }
+    }
+
+    pub(super) fn enters(&self) -> u64 {
+        self.enters
     }
 
     pub(super) fn fd(&self) -> Fd {
@@ -226,6 +232,7 @@ impl Ring {
 
     /// Submits everything and waits for one completion, up to `timeout` nanoseconds: the one system call of a turn.
     pub(super) fn enter<K: Kernel>(&mut self, kernel: &K, timeout: Option<u64>) -> i32 {
+        self.enters += 1;
         self.drain_overflow();
         // What finds no room even now is to reach the kernel before anybody waits for what comes of it.
         let timeout = if self.overflow.is_empty() { timeout } else { Some(0) };
@@ -252,6 +259,7 @@ impl Ring {
     /// Hands the kernel what is queued without reaping, to make room. `false` when there is none even so.
     #[cold]
     fn flush<K: Kernel>(&mut self, kernel: &K) -> bool {
+        self.enters += 1;
         let flags = self.enter_flags & !abi::ENTER_GETEVENTS;
         let arg = EventsArg::default();
         // SAFETY: as in `enter`.

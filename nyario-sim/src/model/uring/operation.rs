@@ -275,6 +275,9 @@ impl World {
         let result = match sqe.opcode {
             abi::OP_POLL_ADD => {
                 return match self.poll_file(file) & events {
+                    0 if matches!(self.file(file).kind, FileKind::Regular(_) | FileKind::Null) => {
+                        Attempt::Done(-libc::EINVAL, 0)
+                    }
                     0 => Attempt::Wait(events),
                     held => Attempt::Done(held as i32, 0),
                 };
