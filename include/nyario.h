@@ -92,8 +92,8 @@ typedef struct {
    */
   size_t size;
   /**
-   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The environment
-   * variable NYARIO_BACKEND has the last word in both cases.
+   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The
+   * environment variable NYARIO_BACKEND has the last word in both cases.
    */
   const char *backend;
   /**
@@ -306,6 +306,15 @@ NYARIO_EXTERN int nyario_close(int fd);
  */
 NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
 
+/**
+ * Writes the address of the peer that a socket is connected to into `buf`, in the form of nyario_address; it is empty for a
+ * unix socket that has none, as most clients have. Does not suspend.
+ *
+ * Returns the length without the NUL, or -EINVAL for NULL, -ENOSPC when `size` bytes do not hold it, -EBADF,
+ * -ENOTSOCK, -ENOTCONN, -EAFNOSUPPORT. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_peer(int fd, char *buf, size_t size);
+
 /* ---- Sockets --------------------------------------------------------------------------------- */
 
 /**
@@ -395,6 +404,21 @@ NYARIO_EXTERN ssize_t nyario_sendmsg(int fd, const struct msghdr *msg, int flags
  */
 NYARIO_EXTERN int nyario_shutdown(int fd, int how);
 
+/* ---- Datagram sockets by address ------------------------------------------------------------- */
+
+/**
+ * Opens a datagram socket: UDP, or of unix for a path (addresses are as for nyario_listen). At `local` messages reach it;
+ * with NULL the kernel chooses an address, and a unix socket has none, so that nobody can answer it. With a `remote` it is
+ * connected: messages come from there alone, and go there with nyario_send or nyario_write; with NULL, nyario_sendto names
+ * whom each is for. One of the two must be given, and both are of one family. A path that a dead socket left behind is taken
+ * over. The descriptor is close-on-exec and non-blocking; nyario_close ends it. Does not suspend.
+ *
+ * Returns the descriptor, or -EINVAL for two NULLs or text that is no address, -ENAMETOOLONG, -EADDRINUSE, -EADDRNOTAVAIL,
+ * -EACCES, -ENOENT and -ECONNREFUSED for a unix `remote` that is not there, -ENETUNREACH, -EMFILE, -ENFILE, -ENOMEM. Since
+ * 0.1.
+ */
+NYARIO_EXTERN int nyario_datagram(const char *local, const char *remote);
+
 /* ---- Several buffers at once ----------------------------------------------------------------- */
 
 /**
@@ -414,6 +438,33 @@ NYARIO_EXTERN ssize_t nyario_readv(int fd, const struct iovec *iov, int count);
  * call tells why); or -EINVAL for NULL or another number of buffers, and what nyario_write does. Since 0.1.
  */
 NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
+
+/* ---- Bytes that go from one descriptor to another without passing through the program's memory  */
+
+/**
+ * Sends `len` bytes of the file `from` on `to`, like a blocking descriptor would: from the place that `*offset` names, which
+ * moves along, or with NULL from the file's own position, which then moves. `*offset` is borrowed until the call returns.
+ * The file's bytes do not pass through the program's memory. Raises no SIGPIPE. Suspends the fiber when there is no room;
+ * reading the file may block the thread while it waits for the disk.
+ *
+ * Returns how many bytes were sent: fewer than `len` at the end of the file, or when it failed or was cancelled after a part
+ * was sent (the next call tells why); or -EINVAL for a negative offset or a `from` that is no file, -EPIPE, -EBADF (also
+ * when `to` is closed meanwhile), -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline, or another error of
+ * sendfile(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_sendfile(int to, int from, int64_t *offset, size_t len);
+
+/**
+ * Moves up to `len` bytes from one descriptor to another, one of which is a pipe, as splice(2) does: at least one unless the
+ * end is reached. A place for an offset may be given for a file that has one, and NULL stands for its own position; both
+ * are borrowed until the call returns. `flags` are those of splice(2); with SPLICE_F_NONBLOCK it does not suspend. Raises
+ * no SIGPIPE. Suspends the fiber until there is something to move, and room for it.
+ *
+ * Returns the number of bytes, 0 at the end, or -EAGAIN under SPLICE_F_NONBLOCK, -EINVAL when neither is a pipe, -ESPIPE for
+ * an offset of a pipe, -EPIPE, -EBADF (also when one of them is closed meanwhile), -ECONNRESET, -ECANCELED, -ETIMEDOUT past
+ * the fiber's deadline, or another error of splice(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_splice(int from, int64_t *from_offset, int to, int64_t *to_offset, size_t len, unsigned int flags);
 
 /* ---- Waiting for several descriptors --------------------------------------------------------- */
 
@@ -439,6 +490,27 @@ NYARIO_EXTERN int nyario_poll(struct pollfd *fds, size_t count, int64_t timeout)
  * closed meanwhile, -EINVAL for a negative `count`, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
  */
 NYARIO_EXTERN int nyario_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, int64_t timeout);
+
+/* ---- Descriptors that go from one process to another ----------------------------------------- */
+
+/**
+ * Sends the descriptor `passed` over the unix socket `fd`, with a byte of zero that it goes with. The peer gets a descriptor
+ * of its own, of the same file; `passed` stays open here. Suspends the fiber when there is no room.
+ *
+ * Returns 0, or -EBADF when either is not open (also when `fd` is closed meanwhile), -ENOTSOCK, -EOPNOTSUPP for a socket of
+ * another family, -EPIPE, -ECONNRESET, -ETOOMANYREFS, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_send_fd(int fd, int passed);
+
+/**
+ * Receives a descriptor that comes over the unix socket `fd`, and the byte that it goes with. It is close-on-exec, and the
+ * caller's to close. Suspends the fiber until there is something.
+ *
+ * Returns the descriptor, or -ENODATA at the end of the stream, -ENOMSG when the next byte came without a descriptor (it is
+ * used up), -EMFILE when the process may have no more (the descriptor is lost), -EBADF (also when `fd` is closed
+ * meanwhile), -ENOTSOCK, -EOPNOTSUPP, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_recv_fd(int fd);
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
@@ -1303,6 +1375,24 @@ typedef struct {
  * Returns 0, or -ESRCH when the thread has no loop, -EINVAL for NULL or a size that cannot be. Since 0.1.
  */
 NYARIO_EXTERN int nyario_stats(nyario_statistics *statistics);
+
+/**
+ * Writes to `fd`, for people to read, what the calling thread's loop is busy with. A line for each fiber that has not
+ * ended: its number, its name, and what it does; and a last one that counts the connections:
+ *
+ *     fiber 4294967296 "resolver": in offload for 120 ms
+ *     fiber 4294967297: in recv on fd 7 for 2040 ms, deadline in 2960 ms
+ *     fiber 4294967298: ready
+ *     fiber 4294967299 "console": running
+ *     connections: servers 1, accepted 60 (59 without a fiber), clients 0
+ *
+ * A fiber is in the call that it waits in, or in what it waits for: sleep, join, mutex, and so on. Times are taken from a
+ * coarse clock, once a turn: they are about 10 ms off, and what one turn takes does not count. The lines may change
+ * from version to version. Allocates, and does not suspend: a pipe that is full blocks the thread.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop, -EBADF, or another error of write(2). Since 0.1.
+ */
+NYARIO_EXTERN int nyario_dump(int fd);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

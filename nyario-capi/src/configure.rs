@@ -14,8 +14,8 @@ use std::ffi::{c_char, c_int};
 pub struct nyario_options {
     /// `sizeof (nyario_options)`.
     pub size: usize,
-    /// The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The environment
-    /// variable NYARIO_BACKEND has the last word in both cases.
+    /// The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The
+    /// environment variable NYARIO_BACKEND has the last word in both cases.
     pub backend: *const c_char,
     /// How many bytes of stack those fibers have that are spawned without a size, handlers of connections among them: from
     /// 16 KiB to 64 MiB, rounded up to a power of two. 256 KiB by default.

@@ -60,14 +60,33 @@ pub extern "C" fn nyario_close(fd: c_int) -> c_int {
 /// -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_address(fd: c_int, buf: *mut c_char, size: usize) -> c_int {
-    guard(|| {
-        if buf.is_null() {
-            return Err(Errno(libc::EINVAL));
-        }
-        // SAFETY: the caller lends the buffer for the call.
-        let mut buf = unsafe { bytes_mut(buf.cast(), size) }?;
-        let address = Address::of_socket(&Linux, fd)?.to_string();
-        write!(buf, "{address}\0").map_err(|_| Errno(libc::ENOSPC))?;
-        Ok(address.len() as c_int)
-    })
+    // SAFETY: the caller lends the buffer for the call.
+    guard(|| unsafe { tell(Address::of_socket(&Linux, fd), buf, size) })
+}
+
+/// Writes the address of the peer that a socket is connected to into `buf`, in the form of nyario_address; it is empty for a
+/// unix socket that has none, as most clients have. Does not suspend.
+///
+/// Returns the length without the NUL, or -EINVAL for NULL, -ENOSPC when `size` bytes do not hold it, -EBADF,
+/// -ENOTSOCK, -ENOTCONN, -EAFNOSUPPORT. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nyario_peer(fd: c_int, buf: *mut c_char, size: usize) -> c_int {
+    // SAFETY: the caller lends the buffer for the call.
+    guard(|| unsafe { tell(Address::of_peer(&Linux, fd), buf, size) })
+}
+
+/// Writes an address as text.
+///
+/// # Safety
+///
+/// `buf` must be NULL or valid for writes of `size` bytes.
+unsafe fn tell(address: Result<Address, Errno>, buf: *mut c_char, size: usize) -> Result<c_int, Errno> {
+    if buf.is_null() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: forwarded from the caller.
+    let mut buf = unsafe { bytes_mut(buf.cast(), size) }?;
+    let address = address?.to_string();
+    write!(buf, "{address}\0").map_err(|_| Errno(libc::ENOSPC))?;
+    Ok(address.len() as c_int)
 }

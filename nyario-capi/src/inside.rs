@@ -2,7 +2,7 @@
 
 use crate::boundary::{fill, guard};
 use nyario_core::local;
-use nyario_core::sys::Errno;
+use nyario_core::sys::{Errno, Kernel, Linux, check};
 use std::ffi::{c_char, c_int};
 
 /// What nyario_stats tells of a loop: counts since it was made, and how many there are now of what it holds.
@@ -97,6 +97,43 @@ pub unsafe extern "C" fn nyario_stats(statistics: *mut nyario_statistics) -> c_i
         };
         // SAFETY: the caller lends a struct that begins with its size; ours is words throughout.
         unsafe { fill(statistics, known) }?;
+        Ok(0)
+    })
+}
+
+/// Writes to `fd`, for people to read, what the calling thread's loop is busy with. A line for each fiber that has not
+/// ended: its number, its name, and what it does; and a last one that counts the connections:
+///
+///     fiber 4294967296 "resolver": in offload for 120 ms
+///     fiber 4294967297: in recv on fd 7 for 2040 ms, deadline in 2960 ms
+///     fiber 4294967298: ready
+///     fiber 4294967299 "console": running
+///     connections: servers 1, accepted 60 (59 without a fiber), clients 0
+///
+/// A fiber is in the call that it waits in, or in what it waits for: sleep, join, mutex, and so on. Times are taken from a
+/// coarse clock, once a turn: they are about 10 ms off, and what one turn takes does not count. The lines may change
+/// from version to version. Allocates, and does not suspend: a pipe that is full blocks the thread.
+///
+/// Returns 0, or -ESRCH when the thread has no loop, -EBADF, or another error of write(2). Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn nyario_dump(fd: c_int) -> c_int {
+    guard(|| {
+        let looped = local::current().ok_or(Errno(libc::ESRCH))?;
+        let mut text = String::new();
+        looped.dump(&mut text).expect("a string takes everything");
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let iov = libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
+            // SAFETY: the text outlives the call, which reads it.
+            match unsafe { Linux.writev(fd, &iov, 1, 0) } as c_int {
+                again if again == -libc::EAGAIN => {
+                    let entry = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+                    Linux.poll(&mut [entry], None);
+                }
+                interrupted if interrupted == -libc::EINTR => {}
+                written => rest = &rest[check(written)? as usize..],
+            }
+        }
         Ok(0)
     })
 }

@@ -10,9 +10,15 @@ mod connection;
 
 mod socket;
 
+mod datagram;
+
 mod vector;
 
+mod transfer;
+
 mod poll;
+
+mod passing;
 
 mod names;
 

@@ -10,7 +10,7 @@ pub use names::{LoopId, post};
 
 use crate::driver::Config;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Linux};
+use crate::sys::{Errno, Native};
 use overflow::HandlerStack;
 use std::cell::{Cell, OnceCell};
 use std::ptr::null;
@@ -65,7 +65,7 @@ fn mine() -> &'static cell::Place {
 
 /// The thread's loop, if it has one.
 #[inline]
-pub fn current() -> Option<&'static Loop<Linux>> {
+pub fn current() -> Option<&'static Loop<Native>> {
     let (looped, forks) = mine().get();
     if looped.is_null() || forks != self::forks() {
         return None;
@@ -81,7 +81,7 @@ pub fn current() -> Option<&'static Loop<Linux>> {
 ///
 /// As [`Config::from_env`] and [`Loop::new`].
 #[inline]
-pub fn get() -> Result<&'static Loop<Linux>, Errno> {
+pub fn get() -> Result<&'static Loop<Native>, Errno> {
     match current() {
         Some(looped) => Ok(looped),
         None => make(),
@@ -123,7 +123,7 @@ pub fn watch_forks() {
 }
 
 #[cold]
-fn make() -> Result<&'static Loop<Linux>, Errno> {
+fn make() -> Result<&'static Loop<Native>, Errno> {
     make_with(&Config::from_env()?, |_| Ok(()))
 }
 
@@ -134,14 +134,14 @@ fn make() -> Result<&'static Loop<Linux>, Errno> {
 /// `EBUSY` when it has one already, as [`Loop::new`], and what `prepare` says: then there is none.
 pub fn make_with(
     config: &Config,
-    prepare: impl FnOnce(&Loop<Linux>) -> Result<(), Errno>,
-) -> Result<&'static Loop<Linux>, Errno> {
+    prepare: impl FnOnce(&Loop<Native>) -> Result<(), Errno>,
+) -> Result<&'static Loop<Native>, Errno> {
     if current().is_some() {
         return Err(Errno(libc::EBUSY));
     }
     watch_forks();
     overflow::watch();
-    let looped = Box::new(Loop::new(Linux, config)?);
+    let looped = Box::new(Loop::new(Native, config)?);
     prepare(&looped)?;
     let looped = Box::into_raw(looped);
     OWNER.with(|owner| {

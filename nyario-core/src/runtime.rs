@@ -9,7 +9,7 @@ pub use ending::Stopper;
 
 use crate::conn::{ConnId, Kind, Table};
 use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted};
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use ending::Ending;
 
 /// Counts since the runtime was made, and what there is at present.
@@ -320,7 +320,7 @@ impl<K: Kernel> Runtime<K> {
             | libc::EHOSTDOWN
             | libc::EHOSTUNREACH
             | libc::ENETUNREACH
-            | libc::ENONET
+            | portable::ENONET
             | libc::ENOPROTOOPT
             | libc::EOPNOTSUPP => Accepting::Paused,
             _ => Accepting::Ended,
@@ -460,7 +460,7 @@ impl<K: Kernel> Runtime<K> {
             return self.start(conn);
         }
         // A poll takes nothing from the socket: whoever serves it may still read it in a way of its own.
-        let op = Op::Poll { fd, events: (libc::POLLIN | libc::POLLRDHUP) as u32 };
+        let op = Op::Poll { fd, events: (libc::POLLIN | portable::POLLRDHUP) as u32 };
         // SAFETY: a poll lends no memory.
         match unsafe { self.driver.submit(op, conn.word() << 2 | whose::CONNECTION, 0) } {
             Submitted::Done(result) => self.spoke(conn, result),
@@ -474,7 +474,7 @@ impl<K: Kernel> Runtime<K> {
             return None;
         }
         let gone = result < 0 || {
-            let hangup = result & i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0;
+            let hangup = result & i32::from(portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0;
             hangup && self.has_nothing_to_say(conn.fd())
         };
         if gone {

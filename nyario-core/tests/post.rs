@@ -18,7 +18,7 @@ use std::thread;
 
 scenarios!(on_loop: what_is_posted_runs_in_order, posts_wake_a_sleeping_loop, posts_wait_for_the_run, posts_wait_for_room,
     a_post_may_wait_and_post, what_was_posted_before_the_end_runs, a_drain_lets_fibers_end, a_drain_has_an_end,
-    a_drain_is_shortened, a_drain_before_the_run_counts, a_loop_runs_again_after_a_drain);
+    a_drain_is_shortened, a_drain_ends_a_loop_that_sleeps, a_drain_before_the_run_counts, a_loop_runs_again_after_a_drain);
 mod apart {
     use super::*;
     scenarios!(on_config: a_post_meets_no_loop);
@@ -72,7 +72,8 @@ fn posts_wake_a_sleeping_loop(looped: Looped) {
     let count = Arc::new(AtomicUsize::new(0));
     let poster = looped.poster();
     run_beside(looped, move || {
-        for number in 1..=200 {
+        // So many that the turns which come by themselves would not do.
+        for number in 1..=1000 {
             let counted = count.clone();
             poster.post(move || count_one(&counted)).unwrap();
             while count.load(Ordering::Relaxed) < number {
@@ -200,6 +201,18 @@ fn a_drain_is_shortened(looped: Looped) {
         stopper.drain(NEVER);
     };
     drained(looped, ask, false);
+}
+
+fn a_drain_ends_a_loop_that_sleeps(looped: Looped) {
+    stay(looped);
+    let stopper = looped.stopper();
+    let asks = thread::spawn(move || {
+        // Until the house is in order and nothing but the drain itself will wake the loop.
+        thread::sleep(std::time::Duration::from_millis(500));
+        stopper.drain(20_000_000);
+    });
+    looped.run().unwrap();
+    asks.join().unwrap();
 }
 
 fn a_drain_before_the_run_counts(looped: Looped) {

@@ -38,7 +38,8 @@ impl BackendKind {
 /// The sizes and choices of a driver. The default suits a server of any size; tests make everything tiny.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll.
+    /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll; kqueue where there is
+    /// neither.
     pub backend: Option<BackendKind>,
     /// io_uring: submissions that one enter takes. kqueue: changes that wait for the turn, up to 512.
     pub submissions: u32,

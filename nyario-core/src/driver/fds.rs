@@ -46,6 +46,9 @@ impl Multishot {
     }
 }
 
+/// What [`FdRecord::ended`] holds after the end of a stream.
+pub(super) const END: i32 = 1;
+
 /// No provided buffer.
 pub(super) const NO_BUFFER: u16 = u16::MAX;
 

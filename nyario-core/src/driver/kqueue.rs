@@ -6,7 +6,7 @@
 use super::config::Config;
 use super::readiness::News;
 use crate::sys::abi::{KEvent, kqueue as abi};
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::collections::VecDeque;
 
 /// How many events one call fetches. Changes are never more: one that fails takes the room of an event.
@@ -126,7 +126,7 @@ fn read(events: &[KEvent]) -> (News, usize) {
     let (mut bits, mut known) = (side, side | ENDS);
     if event.flags & abi::EV_EOF != 0 {
         // It may be the end of both directions, of which the other filter, if there is one, need not tell.
-        (bits, known) = (bits | (libc::POLLRDHUP | libc::POLLHUP) as u32, 0);
+        (bits, known) = (bits | (portable::POLLRDHUP | libc::POLLHUP) as u32, 0);
     }
     if event.fflags != 0 {
         (bits, known) = (bits | libc::POLLERR as u32, 0);

@@ -19,6 +19,7 @@ mod config;
 mod embedding;
 mod epoll;
 mod fds;
+mod inside;
 mod kqueue;
 mod ledger;
 mod list;
@@ -29,17 +30,20 @@ mod readiness;
 mod slab;
 mod statistics;
 mod timer;
+mod transfer;
 mod uring;
 mod wake;
 
 pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
+pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
+pub use transfer::End;
 pub use wake::Waker;
 
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
@@ -56,7 +60,7 @@ const READ_EVENTS: u32 = (libc::POLLIN
     | libc::POLLRDNORM
     | libc::POLLRDBAND
     | libc::POLLPRI
-    | libc::POLLRDHUP
+    | portable::POLLRDHUP
     | libc::POLLHUP
     | libc::POLLERR) as u32;
 /// The poll bits that let a writer try.
@@ -121,6 +125,7 @@ impl<K: Kernel> Driver<K> {
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
         let (backend, waker) = match config.backend {
             Some(kind) => begin(&kernel, config, kind)?,
+            None if cfg!(not(target_os = "linux")) => begin(&kernel, config, BackendKind::Kqueue)?,
             None => match begin(&kernel, config, BackendKind::Uring) {
                 Ok(begun) => begun,
                 Err(error) => {
@@ -480,7 +485,7 @@ impl<K: Kernel> Driver<K> {
             Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
         };
         // A signal, a time-out and a kernel short of something are ordinary: the next turn looks again.
-        const ORDINARY: [i32; 5] = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
+        const ORDINARY: [i32; 5] = [libc::EINTR, portable::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
         if let Err(error) = check(result)
             && !ORDINARY.contains(&error.0)
         {

@@ -9,13 +9,13 @@ use super::ledger::Ledger;
 use super::list::{Index, NONE};
 use super::op::{Code, Completion, Request, Side, State, Submitted};
 use super::{BackendKind, Harvest, READ_EVENTS, WRITE_EVENTS};
-use crate::sys::{Errno, Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel, portable};
 
 /// How many connections one listener may hand over in one turn, so that accepting cannot starve those that are here.
 const ACCEPT_BURST: u32 = 64;
 
 /// The events after which there is an end or an error to be read behind what is there.
-const HANGUP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+const HANGUP: u32 = (portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 /// What of the kernel watches the descriptors. Each is registered once, edge-triggered in both directions, under its
 /// number and its generation.
@@ -125,6 +125,10 @@ impl Readiness {
     pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         if request.code == Code::Connect {
             return self.connect(ledger, request, waiter);
+        }
+        if request.code == Code::Accept {
+            // What cannot listen says so at once, and has no edge to say it with.
+            ledger.fds.at(request.fd).ready |= ready::READ;
         }
         if request.code == Code::AcceptMulti {
             let index = ledger.enqueue(request, waiter);

@@ -15,9 +15,9 @@ use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, End, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
-use crate::sys::{Errno, Fd, Kernel, Linux, check};
+use crate::sys::{Errno, Fd, Kernel, Native, check};
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +31,9 @@ const SWITCHES_PER_TURN: u32 = 256;
 /// How often a fiber that is asked to end at the close of a loop may begin to wait again. Nothing can end code that
 /// ignores so many refusals; its stack is then left alone.
 const REFUSALS: u32 = 1000;
+
+/// Why a fiber parks if nobody says anything else.
+const PARK: &str = "park";
 
 /// How a fiber is spawned.
 #[derive(Clone, Copy, Default, Debug)]
@@ -202,7 +205,7 @@ impl<K: Kernel> Drop for Inner<K> {
 }
 
 /// A loop and its fibers. It stays on the thread that made it.
-pub struct Loop<K: Kernel = Linux> {
+pub struct Loop<K: Kernel = Native> {
     inner: UnsafeCell<Inner<K>>,
     /// The fiber that runs, or null in the loop itself.
     current: Cell<*mut Fiber>,
@@ -212,6 +215,8 @@ pub struct Loop<K: Kernel = Linux> {
     credit: Cell<u32>,
     /// How often a fiber was resumed.
     switches: Cell<u64>,
+    /// Why the next park is begun.
+    why: Cell<&'static str>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
@@ -254,6 +259,7 @@ impl<K: Kernel> Loop<K> {
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
             switches: Cell::new(0),
+            why: Cell::new(PARK),
             running: Cell::new(false),
             ending: Cell::new(false),
             polls: Lists::new(),
@@ -403,6 +409,7 @@ impl<K: Kernel> Loop<K> {
         if self.running.replace(true) {
             return Err(Errno(libc::EDEADLK));
         }
+        self.with(|inner| inner.runtime.driver().rouse());
         while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
             self.step(None);
         }
@@ -695,6 +702,16 @@ impl<K: Kernel> Loop<K> {
         }
     }
 
+    /// Says why the fiber that runs is about to park, in a word that people will read: see [`inspect`](Self::inspect). To be
+    /// followed by the park.
+    #[inline]
+    pub fn because(&self, why: &'static str) -> &Self {
+        if self.in_fiber() {
+            self.why.set(why);
+        }
+        self
+    }
+
     /// Suspends the running fiber until somebody ends its park: `announce` is told the park's name just before, for
     /// [`unpark`](Self::unpark) on this thread or [`Waker::complete`](crate::driver::Waker::complete) on any other, once.
     /// What every primitive that fibers wait on is built from. Returns what the park was ended with, which is above 0.
@@ -710,9 +727,11 @@ impl<K: Kernel> Loop<K> {
         }
         // SAFETY: the fiber runs; a park lends no memory.
         let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, (*fiber).deadline) });
+        let why = self.why.replace(PARK);
         let result = match submitted {
             Submitted::Done(result) => result,
             Submitted::Pending(id) => {
+                self.with(|inner| inner.runtime.driver().explain(id, why));
                 announce(id);
                 self.park_on(fiber, id)
             }
@@ -772,6 +791,8 @@ impl<K: Kernel> Loop<K> {
         // SAFETY: a park lends no memory.
         let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
         let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
+        let why = self.why.replace(PARK);
+        self.with(|inner| inner.runtime.driver().explain(id, why));
         announce(id);
         // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
         unsafe { Fiber::suspend(fiber) };
@@ -830,7 +851,10 @@ impl<K: Kernel> Loop<K> {
         };
         let result = match self.with(park) {
             Submitted::Done(result) => result,
-            Submitted::Pending(id) => self.park_on(fiber, id),
+            Submitted::Pending(id) => {
+                self.with(|inner| inner.runtime.driver().explain(id, "sleep"));
+                self.park_on(fiber, id)
+            }
         };
         check(if result == 0 && sooner { -libc::ETIMEDOUT } else { result }).map(drop)
     }
@@ -884,7 +908,7 @@ impl<K: Kernel> Loop<K> {
             Ok(!ended)
         })?;
         let announce = |park| self.with(|inner| inner.fibers.get(id).expect("found above").joiner = park);
-        let waited = if waits { self.park(announce).map(drop) } else { Ok(()) };
+        let waited = if waits { self.because("join").park(announce).map(drop) } else { Ok(()) };
         self.with(|inner| {
             let entry = inner.fibers.get(id).expect("only its one joiner removes it");
             entry.joiner = OpId::NONE;
@@ -1021,6 +1045,31 @@ impl<K: Kernel> Loop<K> {
     /// Works off what the kernel has received for the loop: see [`Driver::catch_up`].
     pub(crate) fn catch_up(&self, fd: Fd) {
         self.with(|inner| inner.runtime.driver().catch_up(fd));
+    }
+
+    /// Whether a multishot receive is at work: see [`Driver::receives`].
+    pub(crate) fn receives(&self, fd: Fd) -> bool {
+        self.with(|inner| inner.runtime.driver().receives(fd))
+    }
+
+    /// Moves bytes without waiting: see [`Driver::splice`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn splice(&self, from: End, to: End, len: usize, flags: u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().splice(from, to, len, flags) })
+    }
+
+    /// Sends of a file without waiting: see [`Driver::sendfile`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn sendfile(&self, to: Fd, from: End, len: usize) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().sendfile(to, from, len) })
     }
 
     /// Receives nothing ahead any more: see [`Driver::fall_behind`].

@@ -14,7 +14,7 @@
 //! `vm.max_map_count` bounds the fibers of a process, to 32,000 if nobody has raised it.
 
 use super::checkers::Checkers;
-use crate::sys::{Errno, Kernel, check};
+use crate::sys::{Errno, Kernel, check, portable};
 
 /// What a fiber can use unless it asks for something else: generous, as only touched pages cost memory.
 pub(super) const STACK_SIZE: usize = 256 * 1024;
@@ -172,7 +172,7 @@ impl<K: Kernel> StackPool<K> {
     fn grow(&mut self, class: Class) -> Result<(), Errno> {
         let (stride, count) = (class.stride(), class.per_slab());
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let flags = flags | libc::MAP_NORESERVE | libc::MAP_STACK;
+        let flags = flags | portable::MAP_NORESERVE | portable::MAP_STACK;
         // SAFETY: a fresh anonymous mapping.
         let slab = unsafe { self.kernel.mmap(count * stride, prot, flags, -1, 0) };
         if (-4095..0).contains(&slab) {
@@ -181,7 +181,7 @@ impl<K: Kernel> StackPool<K> {
         let slab = slab as usize;
         // One huge page would turn a touched stack of 4 KiB into 2 MiB; not all kernels have them.
         // SAFETY: the mapping is ours and unused.
-        unsafe { self.kernel.madvise(slab as *mut u8, count * stride, libc::MADV_NOHUGEPAGE) };
+        unsafe { self.kernel.madvise(slab as *mut u8, count * stride, portable::MADV_NOHUGEPAGE) };
         for index in 0..count {
             if let Err(error) = self.guard(slab + index * stride) {
                 // SAFETY: as above.

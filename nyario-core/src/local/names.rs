@@ -2,7 +2,7 @@
 
 use super::process::PerProcess;
 use crate::fiber::Poster;
-use crate::sys::{Errno, Linux};
+use crate::sys::{Errno, Native};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -24,7 +24,7 @@ impl LoopId {
 
 struct Names {
     last: u64,
-    loops: BTreeMap<u64, Poster<Linux>>,
+    loops: BTreeMap<u64, Poster<Native>>,
 }
 
 /// The loops that somebody asked the name of.
@@ -36,7 +36,7 @@ fn names() -> MutexGuard<'static, Names> {
     NAMES.get().lock().expect("nothing panics under the lock")
 }
 
-pub(super) fn enter(poster: Poster<Linux>) -> LoopId {
+pub(super) fn enter(poster: Poster<Native>) -> LoopId {
     let mut names = names();
     names.last += 1;
     let name = names.last;

@@ -6,7 +6,7 @@
 use super::forks;
 use crate::fiber::Loop;
 use crate::runtime::Stopper;
-use crate::sys::{Errno, Kernel, Linux, check};
+use crate::sys::{Errno, Kernel, Native, check};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering, fence};
@@ -23,7 +23,7 @@ const NEVER: u64 = u64::MAX;
 /// The threads of one [`run`].
 struct Group {
     /// What ends each loop, once it is there.
-    stoppers: Box<[OnceLock<Stopper<Linux>>]>,
+    stoppers: Box<[OnceLock<Stopper<Native>>]>,
     stop: AtomicBool,
     /// When the grace of a drain ends.
     drain: AtomicU64,
@@ -49,17 +49,17 @@ impl Group {
     }
 
     fn drain(&self, grace: u64) {
-        self.drain.fetch_min(Linux.now().saturating_add(grace).min(NEVER - 1), Ordering::Relaxed);
+        self.drain.fetch_min(Native.now().saturating_add(grace).min(NEVER - 1), Ordering::Relaxed);
         self.for_each(|stopper| stopper.drain(grace));
     }
 
-    fn for_each(&self, work: impl Fn(&Stopper<Linux>)) {
+    fn for_each(&self, work: impl Fn(&Stopper<Native>)) {
         // Either a loop that is just entered is found here, or it finds the wish (see `enter`).
         fence(Ordering::SeqCst);
         self.stoppers.iter().filter_map(OnceLock::get).for_each(work);
     }
 
-    fn enter(&self, index: usize, looped: &Loop<Linux>) {
+    fn enter(&self, index: usize, looped: &Loop<Native>) {
         let stopper = self.stoppers[index].get_or_init(|| looped.stopper());
         fence(Ordering::SeqCst);
         if self.stop.load(Ordering::Relaxed) {
@@ -67,7 +67,7 @@ impl Group {
         }
         let until = self.drain.load(Ordering::Relaxed);
         if until != NEVER {
-            stopper.drain(until.saturating_sub(Linux.now()));
+            stopper.drain(until.saturating_sub(Native.now()));
         }
     }
 
@@ -193,7 +193,7 @@ fn retire() {
 /// The processors that the process may use.
 fn processors() -> Result<Vec<usize>, Errno> {
     let mut set: Set = [0; 128];
-    check(Linux.affinity(&mut set))?;
+    check(Native.affinity(&mut set))?;
     let has = |number: &usize| set[number / 64] >> (number % 64) & 1 == 1;
     Ok((0..set.len() * 64).filter(has).collect())
 }
@@ -201,5 +201,5 @@ fn processors() -> Result<Vec<usize>, Errno> {
 fn stay_on(processor: usize) -> Result<(), Errno> {
     let mut set: Set = [0; 128];
     set[processor / 64] = 1 << (processor % 64);
-    check(Linux.set_affinity(&set)).map(drop)
+    check(Native.set_affinity(&set)).map(drop)
 }

@@ -48,11 +48,26 @@ impl Address {
     ///
     /// `EBADF`, `ENOTSOCK`, and `EAFNOSUPPORT` for a socket of another family.
     pub fn of_socket<K: Kernel>(kernel: &K, fd: Fd) -> Result<Address, Errno> {
+        // SAFETY: forwarded: the place and the length are valid.
+        Address::told(|addr, len| unsafe { kernel.getsockname(fd, addr, len) })
+    }
+
+    /// The address of the peer that a socket is connected to; an empty path is a unix socket that has none.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, `ENOTSOCK`, `ENOTCONN`, and `EAFNOSUPPORT` for a socket of another family.
+    pub fn of_peer<K: Kernel>(kernel: &K, fd: Fd) -> Result<Address, Errno> {
+        // SAFETY: as above.
+        Address::told(|addr, len| unsafe { kernel.getpeername(fd, addr, len) })
+    }
+
+    /// The address that a call writes to where it is told.
+    fn told(tell: impl FnOnce(*mut c_void, *mut u32) -> i32) -> Result<Address, Errno> {
         // SAFETY: zeroes are an address of no family.
         let mut raw: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
         let mut len = size_of::<libc::sockaddr_storage>() as u32;
-        // SAFETY: both outlive the call, and `len` says how much room there is.
-        check(unsafe { kernel.getsockname(fd, (&raw mut raw).cast(), &mut len) })?;
+        check(tell((&raw mut raw).cast(), &mut len))?;
         Address::from_raw(&raw)
     }
 

@@ -165,7 +165,7 @@ fn name(address: &[u8], host: &mut [u8], service: &mut [u8], flags: i32) -> Resu
     // SAFETY: everything outlives the call, and the lengths are the buffers' own.
     let code = unsafe {
         let raw = (&raw const raw).cast::<libc::sockaddr>();
-        libc::getnameinfo(raw, len as libc::socklen_t, host, host_len, service, service_len, flags)
+        libc::getnameinfo(raw, len as libc::socklen_t, host, host_len as _, service, service_len as _, flags)
     };
     answer(code)
 }

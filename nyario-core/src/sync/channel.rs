@@ -5,7 +5,7 @@ use super::party::{Claimed, Crowd, Party, Seat};
 use super::queue::Queue;
 use super::ring::Ring;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Kernel, Linux, check};
+use crate::sys::{Errno, Kernel, Native, check};
 use std::cell::Cell;
 
 /// Elements of a fixed size, copied in by those that send and out by those that receive, in order. A capacity of 0 makes
@@ -15,7 +15,7 @@ use std::cell::Cell;
 /// `here` is the calling thread's loop, if it has one. On a fiber of that, waiting suspends the fiber; elsewhere it
 /// blocks the thread.
 #[repr(C)]
-pub struct Channel<K: Kernel = Linux> {
+pub struct Channel<K: Kernel = Native> {
     pub(super) lock: Lock,
     closed: Cell<bool>,
     size: Cell<usize>,
@@ -157,7 +157,7 @@ impl<K: Kernel> Channel<K> {
         }
         let party = Party::new();
         let seat = Seat::new(&party, element, 0);
-        let waited = party.wait(here, || {
+        let waited = party.wait(here.map(|looped| looped.because("channel")), || {
             let held = self.lock.hold();
             // SAFETY: forwarded from the caller; the lock is held.
             let Some(done) = (unsafe { self.attempt(direction, element) }) else {
@@ -195,6 +195,7 @@ impl<K: Kernel> Channel<K> {
     ///
     /// `element` is valid for the size of an element: for reads when sending, for writes when receiving.
     pub(super) unsafe fn attempt(&self, direction: Direction, element: *mut u8) -> Option<Done<K>> {
+        debug_assert!(self.lock.is_held());
         // SAFETY: forwarded from the caller.
         unsafe {
             match direction {

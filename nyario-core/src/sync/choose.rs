@@ -3,14 +3,14 @@
 use super::channel::{Channel, Direction, Done};
 use super::party::{Party, Seat};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Kernel, Linux};
+use crate::sys::{Errno, Kernel, Native};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{from_ref, null};
 
 /// One of the things that [`choose`] may do.
 #[repr(C)]
-pub struct Case<'a, K: Kernel = Linux> {
+pub struct Case<'a, K: Kernel = Native> {
     /// `None` stands for a case that never comes.
     pub channel: Option<&'a Channel<K>>,
     /// Where the element comes from or goes to.
@@ -90,7 +90,7 @@ unsafe fn wait_for<K: Kernel>(here: Option<&Loop<K>>, cases: &mut [Case<'_, K>])
     }
     let cases_at = &*cases;
     let seated = Cell::new(false);
-    let waited = party.wait(here, || {
+    let waited = party.wait(here.map(|looped| looped.because("choose")), || {
         each_channel(cases_at, |channel| channel.lock.take());
         // SAFETY: forwarded from the caller; the locks are held.
         let chosen = unsafe { attempt(cases_at) };

@@ -20,6 +20,8 @@ mod condition;
 mod group;
 mod home;
 mod lock;
+#[cfg(all(test, loom))]
+mod models;
 mod mutex;
 mod party;
 mod queue;

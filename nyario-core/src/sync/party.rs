@@ -38,7 +38,8 @@ pub(super) struct Party<K: Kernel> {
     next: Cell<*const Party<K>>,
 }
 
-enum Wake<K: Kernel> {
+/// How a party is woken.
+pub(super) enum Wake<K: Kernel> {
     Fiber { number: u64, park: OpId, waker: Waker<K> },
     Thread(Thread),
 }
@@ -114,24 +115,14 @@ impl<K: Kernel> Party<K> {
     /// A cancel or a deadline that comes after the grant has come too late: nothing is lost, and the next suspension
     /// tells of the cancel.
     pub(super) fn wait(&self, here: Option<&Loop<K>>, sit: impl FnOnce() -> Option<u32>) -> Result<u32, Errno> {
-        let sit = |wake| {
-            // SAFETY: no seat is taken, so nobody else knows of this party.
-            unsafe { *self.wake.get() = Some(wake) };
-            let granted = sit();
-            if let Some(number) = granted {
-                self.state.store(number, Ordering::Relaxed);
-                self.told.store(true, Ordering::Relaxed);
-            }
-            granted.is_none()
-        };
         let waited = match here.filter(|looped| looped.in_fiber()) {
             Some(looped) => looped.park(|park| {
-                if !sit(Wake::Fiber { number: looped.number(), park, waker: looped.waker() }) {
+                if !self.sit(Wake::Fiber { number: looped.number(), park, waker: looped.waker() }, sit) {
                     looped.unpark(park, 1);
                 }
             }),
             None => {
-                if sit(Wake::Thread(thread::current())) {
+                if self.sit(Wake::Thread(thread::current()), sit) {
                     while !self.told.load(Ordering::Acquire) {
                         thread::park();
                     }
@@ -139,6 +130,23 @@ impl<K: Kernel> Party<K> {
                 Ok(1)
             }
         };
+        self.rise(here, waited)
+    }
+
+    /// Says how it is woken, and takes the seats; `false` says that it took none.
+    pub(super) fn sit(&self, wake: Wake<K>, sit: impl FnOnce() -> Option<u32>) -> bool {
+        // SAFETY: no seat is taken, so nobody else knows of this party.
+        unsafe { *self.wake.get() = Some(wake) };
+        let granted = sit();
+        if let Some(number) = granted {
+            self.state.store(number, Ordering::Relaxed);
+            self.told.store(true, Ordering::Relaxed);
+        }
+        granted.is_none()
+    }
+
+    /// Decides what the wait has come to, however it ended.
+    pub(super) fn rise(&self, here: Option<&Loop<K>>, waited: Result<i32, Errno>) -> Result<u32, Errno> {
         if let Err(error) = waited
             && self.claim(WITHDRAWN)
         {

@@ -4,7 +4,7 @@ use super::lock::Lock;
 use super::party::{Party, Seat};
 use super::queue::Queue;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Kernel, Linux};
+use crate::sys::{Errno, Kernel, Native};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
@@ -14,7 +14,7 @@ use std::ptr::null_mut;
 /// `here` is the calling thread's loop, if it has one. On a fiber of that, waiting suspends the fiber; elsewhere it
 /// blocks the thread.
 #[repr(C)]
-pub struct Semaphore<K: Kernel = Linux> {
+pub struct Semaphore<K: Kernel = Native> {
     lock: Lock,
     permits: Cell<u64>,
     /// Nobody waits, apart from those that are about to go, while there is a permit.
@@ -44,7 +44,7 @@ impl<K: Kernel> Semaphore<K> {
         }
         let party = Party::new();
         let seat = Seat::new(&party, null_mut(), 0);
-        let waited = party.wait(here, || {
+        let waited = party.wait(here.map(|looped| looped.because("semaphore")), || {
             let _held = self.lock.hold();
             if self.take() {
                 return Some(0);

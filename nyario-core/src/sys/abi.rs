@@ -7,7 +7,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FdStatus {
     /// `st_mode & S_IFMT`.
-    pub kind: u32,
+    pub kind: libc::mode_t,
     /// `st_dev`.
     pub device: u64,
     /// `st_ino`.

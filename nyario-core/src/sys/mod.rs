@@ -2,19 +2,29 @@
 //!
 //! Everything that nyario asks of an operating system passes through [`Kernel`]. Two reasons hold it together:
 //!
-//! * The real implementation, [`Linux`], traps into the kernel itself and never calls a libc function, so a preloaded
-//!   library that replaces `read`, `close` or `poll` cannot end up beneath the very loop that serves it.
+//! * The real implementation, [`Native`], traps into the kernel itself on Linux and never calls a libc function, so a
+//!   preloaded library that replaces `read`, `close` or `poll` cannot end up beneath the very loop that serves it.
 //! * A model kernel can stand in for it. The driver is generic over the trait and compiled once per kernel, so the
 //!   real one costs nothing and the backends that are simulated are the backends that ship.
 //!
 //! Results are the kernel's own: `>= 0`, or a negative errno.
 
-pub mod abi;
-mod errno;
-mod linux;
+#[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+compile_error!("nyario knows Linux, macOS and FreeBSD");
 
+pub mod abi;
+#[cfg(not(target_os = "linux"))]
+mod bsd;
+mod errno;
+#[cfg(target_os = "linux")]
+mod linux;
+pub mod portable;
+
+#[cfg(not(target_os = "linux"))]
+pub use bsd::Bsd as Native;
 pub use errno::{Errno, check};
-pub use linux::Linux;
+#[cfg(target_os = "linux")]
+pub use linux::{Linux, Linux as Native};
 
 use abi::{EpollEvent, EventsArg, FdStatus, KEvent, UringParams};
 use std::ffi::c_void;
@@ -59,6 +69,11 @@ pub unsafe trait Kernel: Clone + 'static {
     unsafe fn readv(&self, fd: Fd, iov: *const libc::iovec, count: usize, flags: i32) -> isize;
     /// `pwritev2(2)` at the descriptor's own position; `flags` are the `RWF_*` ones, 0 makes it `writev(2)`.
     unsafe fn writev(&self, fd: Fd, iov: *const libc::iovec, count: usize, flags: i32) -> isize;
+
+    /// `splice(2)`, which here raises no SIGPIPE.
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize;
+    /// `sendfile(2)`, which here raises no SIGPIPE.
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize;
 
     /// `socket(2)`.
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32;

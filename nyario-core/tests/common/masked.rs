@@ -322,6 +322,16 @@ unsafe impl Kernel for Masked {
         unsafe { Linux.writev(fd, iov, count, flags) }
     }
 
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        // SAFETY: forwarded from the caller.
+        unsafe { Linux.splice(from, off, to, to_off, len, flags) }
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        // SAFETY: forwarded from the caller.
+        unsafe { Linux.sendfile(to, from, off, len) }
+    }
+
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32 {
         Linux.socket(domain, kind, protocol)
     }

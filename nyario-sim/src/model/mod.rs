@@ -330,6 +330,43 @@ unsafe impl Kernel for Model {
         result as isize
     }
 
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        let mut world = self.call();
+        assert!(off.is_null() && to_off.is_null(), "nothing that is spliced here has offsets");
+        let files = [from, to].map(|fd| self.file_at(&world, fd));
+        let [Ok(source), Ok(sink)] = files else { return -(libc::EBADF as isize) };
+        let result = world.splice(source, sink, len);
+        world.note(|| format!("splice({from}, {to}, {len}) = {result}"));
+        for (fd, file) in [(from, source), (to, sink)] {
+            let nonblocking =
+                world.file(file).nonblocking || (!world.is_socket(file) && flags & libc::SPLICE_F_NONBLOCK != 0);
+            assert!(nonblocking, "splice of descriptor {fd} may block the loop");
+        }
+        result as isize
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        let mut world = self.call();
+        let files = [from, to].map(|fd| self.file_at(&world, fd));
+        let [Ok(source), Ok(sink)] = files else { return -(libc::EBADF as isize) };
+        // SAFETY: forwarded from the caller.
+        let place = (!off.is_null()).then(|| unsafe { *off } as usize);
+        let at = |world: &mut World, place: Option<usize>| match (&mut world.file(source).kind, place) {
+            (FileKind::Regular(regular), Some(place)) => Some(std::mem::replace(&mut regular.position, place)),
+            _ => None,
+        };
+        let position = at(&mut world, place);
+        let result = world.sendfile(sink, source, len);
+        let end = at(&mut world, position);
+        if let Some(end) = end {
+            // SAFETY: as above.
+            unsafe { *off = end as i64 };
+        }
+        world.note(|| format!("sendfile({to}, {from}, {len}) = {result}"));
+        assert!(world.file(sink).nonblocking, "sendfile to descriptor {to} may block the loop");
+        result as isize
+    }
+
     fn socket(&self, domain: i32, kind: i32, _protocol: i32) -> i32 {
         let mut world = self.call();
         let fd = world.socket(domain, kind);

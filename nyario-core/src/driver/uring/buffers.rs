@@ -7,7 +7,7 @@
 
 use crate::driver::fds::{FdRecord, NO_BUFFER};
 use crate::sys::abi::{BufEntry, BufReg, uring as abi};
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The one group there is.
@@ -48,7 +48,7 @@ impl Buffers {
         let map_len = entries_len + count as usize * size as usize;
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh anonymous mapping.
-        let map = unsafe { kernel.mmap(map_len, prot, flags | libc::MAP_NORESERVE, -1, 0) };
+        let map = unsafe { kernel.mmap(map_len, prot, flags | portable::MAP_NORESERVE, -1, 0) };
         if (-4095..0).contains(&map) {
             return Err(Errno(-map as i32));
         }

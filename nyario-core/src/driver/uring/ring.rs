@@ -1,7 +1,7 @@
 //! The two rings shared with the kernel, and the one system call that moves them.
 
 use crate::sys::abi::{Cqe, EventsArg, Sqe, Timespec, UringParams, uring as abi};
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -296,7 +296,7 @@ impl Map {
     fn new<K: Kernel>(kernel: &K, fd: Fd, offset: u64, len: usize) -> Result<Map, Errno> {
         // SAFETY: a fresh mapping, of the ring's own length.
         let addr = unsafe {
-            kernel.mmap(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)
+            kernel.mmap(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | portable::MAP_POPULATE, fd, offset)
         };
         if (-4095..0).contains(&addr) {
             return Err(Errno(-addr as i32));
@@ -304,7 +304,7 @@ impl Map {
         let map = Map { addr: addr as *mut u8, len };
         // A forked child must not share the rings: it would submit in the parent's name.
         // SAFETY: the mapping is ours.
-        unsafe { kernel.madvise(map.addr, len, libc::MADV_DONTFORK) };
+        unsafe { kernel.madvise(map.addr, len, portable::MADV_DONTFORK) };
         Ok(map)
     }
 

@@ -4,6 +4,7 @@
 mod libkqueue;
 #[cfg(not(nyario_kqueue))]
 mod no_kqueue;
+mod sigpipe;
 mod trap;
 
 use super::abi::{EpollEvent, EventsArg, FdStatus, KEvent, Timespec, UringParams};
@@ -12,6 +13,7 @@ use super::{Errno, Fd, Kernel};
 use libkqueue as kqueues;
 #[cfg(not(nyario_kqueue))]
 use no_kqueue as kqueues;
+use sigpipe::without_sigpipe;
 use std::ffi::c_void;
 use trap::trap;
 
@@ -106,6 +108,14 @@ unsafe impl Kernel for Linux {
             return call!(SYS_writev, fd, iov, count);
         }
         call!(SYS_pwritev2, fd, iov, count, -1isize, -1isize, flags)
+    }
+
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        without_sigpipe(|| call!(SYS_splice, from, off, to, to_off, len, flags))
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        without_sigpipe(|| call!(SYS_sendfile, to, from, off, len))
     }
 
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32 {
