@@ -27,3 +27,4 @@ pub mod runtime;
 pub mod signal;
 pub mod sync;
 pub mod sys;
+mod trace;

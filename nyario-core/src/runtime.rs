@@ -10,6 +10,7 @@ pub use ending::Stopper;
 use crate::conn::{ConnId, Kind, Table};
 use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted};
 use crate::sys::{Errno, Fd, Kernel, check, portable};
+use crate::trace;
 use ending::Ending;
 
 /// Counts since the runtime was made, and what there is at present.
@@ -515,6 +516,7 @@ impl<K: Kernel> Runtime<K> {
         self.driver.turn(limit);
         self.turns += 1;
         self.turns_ever += 1;
+        trace::turn_ends();
         let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
             self.sweep();
@@ -531,6 +533,7 @@ impl<K: Kernel> Runtime<K> {
     }
 
     fn sweep(&mut self) {
+        trace::zone!("sweep");
         self.turns = 0;
         self.sweeps += 1;
         self.swept = self.driver.kernel().lately();

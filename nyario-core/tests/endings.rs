@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use nyario_core::conn::Kind;
-use nyario_core::fiber::{Key, Options};
+use nyario_core::fiber::{Key, Loop, Options};
 use nyario_core::runtime::Start;
 use nyario_core::sys::{Errno, Kernel};
 use std::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 scenarios!(on_loop: an_exit_ends_from_any_depth, an_exit_outside_a_fiber_is_refused, a_handler_that_exits_closes_its_connection,
-    a_call_that_exits_is_over, what_was_pushed_is_called_backwards, what_is_popped_is_not_called_again,
+    a_call_that_exits_is_over, a_post_that_exits_leaves_nothing, what_was_pushed_is_called_backwards, what_is_popped_is_not_called_again,
     whoever_cleans_up_may_wait, whoever_cleans_up_may_exit_and_push, a_cancelled_fiber_cleans_up, a_panic_is_cleaned_up_after,
     a_panic_while_cleaning_up_is_told, values_are_each_fibers_own, values_are_destroyed_at_the_end,
     a_destructor_may_set_values_but_not_for_ever, a_deleted_key_destroys_nothing, the_loop_has_values_of_its_own,
@@ -97,6 +97,25 @@ fn a_call_that_exits_is_over(looped: Looped) {
         looped.cancel_timer(timer).unwrap();
     });
     assert_eq!(looped.timers(), 0);
+}
+
+/// What it would leave is seen by those who count the memory of the scenario.
+fn a_post_that_exits_leaves_nothing(looped: Looped) {
+    static BEGUN: AtomicUsize = AtomicUsize::new(0);
+    BEGUN.store(0, Ordering::Relaxed);
+    let poster = looped.poster();
+    let address = &raw const *looped as usize;
+    for _ in 0..3 {
+        let code = move || {
+            BEGUN.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: it runs on the loop's own thread, while the loop does.
+            let looped = unsafe { &*(address as *const Loop<_>) };
+            exit(looped, 0);
+        };
+        poster.post(code).unwrap();
+    }
+    looped.run().unwrap();
+    assert_eq!(BEGUN.load(Ordering::Relaxed), 3);
 }
 
 fn what_was_pushed_is_called_backwards(looped: Looped) {

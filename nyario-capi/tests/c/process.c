@@ -3,19 +3,25 @@
 
 static const int64_t MILLISECOND = 1000000;
 
-/* A child that ends with `code` when the pipe's other end is closed. */
-static pid_t child_until(int *gate, int code) {
+/* A child that raises `signal`, and ends with `code` when the pipe's other end is closed. */
+static pid_t child_until_after(int *gate, int code, int signal) {
     int ends[2];
     CHECK(pipe(ends) == 0);
     pid_t child = fork();
     if (child == 0) {
         char byte;
         close(ends[1]);
+        if (signal != 0)
+            raise(signal);
         _exit(read(ends[0], &byte, 1) == 0 ? code : 1);
     }
     close(ends[0]);
     *gate = ends[1];
     return child;
+}
+
+static pid_t child_until(int *gate, int code) {
+    return child_until_after(gate, code, 0);
 }
 
 static pid_t child_at_once(int code) {
@@ -77,11 +83,9 @@ static void are_waited_for_off_a_fiber(void) {
 static void *waits_for_any(void *arg) {
     int status = -1, gates[3], seen = 0;
     pid_t children[3];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         children[i] = child_until(&gates[i], i);
-        /* The children after it must not keep its gate open. */
-        fcntl(gates[i], F_SETFD, FD_CLOEXEC);
-    }
+    /* The last one first, as it holds the gates of those before it. */
     for (int i = 2; i >= 0; i--)
         GIVES(nyario_detach(nyario_spawn(closes_later, (void *)(long)gates[i])), 0);
     for (int i = 0; i < 3; i++) {
@@ -102,17 +106,15 @@ static void are_waited_for_together(void) {
 }
 
 static void *waits_for_a_stop(void *arg) {
-    int status = -1;
-    pid_t child = fork();
-    if (child == 0) {
-        raise(SIGSTOP);
-        _exit(5);
-    }
+    int status = -1, gate;
+    /* Its gate keeps it from ending, which would be seen in place of that it goes on. */
+    pid_t child = child_until_after(&gate, 5, SIGSTOP);
     GIVES(nyario_wait(child, &status, WUNTRACED), child);
     CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     CHECK(kill(child, SIGCONT) == 0);
     GIVES(nyario_wait(child, &status, WCONTINUED), child);
     CHECK(WIFCONTINUED(status));
+    close(gate);
     GIVES(nyario_wait(child, &status, 0), child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
     return arg;

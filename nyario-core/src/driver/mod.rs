@@ -44,6 +44,7 @@ pub use transfer::End;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check, portable};
+use crate::trace;
 use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
@@ -443,6 +444,14 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Ends a [`Op::Park`] without a completion: its waiter is the caller's to resume. `None` when it has ended already.
+    pub fn release(&mut self, id: OpId) -> Option<u64> {
+        let index = self.ledger.slab.find(id)?;
+        let record = &self.ledger.slab[index];
+        let parked = record.request.code == Code::Park && record.state == State::Waiting;
+        parked.then(|| self.ledger.conclude(index, 0).waiter)
+    }
+
     /// Whether [`next`](Self::next) may have something without another turn.
     pub fn has_news(&self) -> bool {
         !self.ledger.done.is_empty()
@@ -480,6 +489,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn look(&mut self, timeout: Option<u64>) {
+        trace::zone!("wait");
         let result = match &mut self.backend {
             Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
             Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),

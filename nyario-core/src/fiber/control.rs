@@ -42,6 +42,8 @@ pub(super) struct Fiber {
     pub(super) deadline: u64,
     /// Its next suspension is to fail.
     pub(super) cancelled: bool,
+    /// What its park was ended with by another fiber, or 0.
+    pub(super) unparked: i32,
     /// The next in the ready queue.
     pub(super) next: *mut Fiber,
     pub(super) id: FiberId,
@@ -85,6 +87,7 @@ impl Fiber {
                 op: OpId::NONE,
                 deadline: 0,
                 cancelled: false,
+                unparked: 0,
                 next: std::ptr::null_mut(),
                 id: FiberId::from_word(0),
                 errand,

@@ -15,7 +15,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a fiber of the loop is to run.
-pub(super) type Code = Box<dyn FnOnce() + Send>;
+pub(super) type Code = Box<dyn Run>;
+
+/// Something to run once.
+pub(super) trait Run: Send {
+    /// Frees the box and runs what was in it, in this order: a fiber that ends by `exit` would not free it.
+    fn run(self: Box<Self>);
+}
+
+impl<F: FnOnce() + Send> Run for F {
+    fn run(self: Box<Self>) {
+        let code = {
+            let this = self;
+            *this
+        };
+        code();
+    }
+}
 
 struct Queue {
     codes: VecDeque<Code>,
@@ -120,7 +136,7 @@ impl Posted {
     pub(super) fn run(&self) -> u64 {
         self.fibers.set(self.fibers.get() - 1);
         let code = self.codes.borrow_mut().pop_front().expect("a fiber for each");
-        code();
+        code.run();
         0
     }
 }

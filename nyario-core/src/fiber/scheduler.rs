@@ -18,6 +18,7 @@ use crate::conn::{ConnId, Kind};
 use crate::driver::{BackendKind, Carries, Config, Driver, End, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Native, check};
+use crate::trace;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,6 +93,16 @@ pub(super) struct Inner<K: Kernel> {
 }
 
 impl<K: Kernel> Inner<K> {
+    /// Ends a fiber's park: it is ready from now on.
+    fn unpark(&mut self, park: OpId, result: i32) {
+        if let Some(waiter) = self.runtime.driver().release(park) {
+            let fiber = waiter as *mut Fiber;
+            // SAFETY: only a fiber parks with this driver, and it does not end before it is resumed.
+            unsafe { (*fiber).unparked = result };
+            self.ready.push(fiber);
+        }
+    }
+
     fn has_work(&self) -> bool {
         self.fibers.live() + self.timers.live() + self.crowded.len() > 0
             || self.runtime.serving() > 0
@@ -431,8 +442,11 @@ impl<K: Kernel> Loop<K> {
             inner.posted.clone()
         });
         while posted.waits() && self.with(|inner| inner.has_room()) {
-            let mine = posted.clone();
-            let created = self.create(Options::DETACHED, Errand::Own, move || mine.run());
+            // Not a count of it, as in `start`.
+            let mine = Rc::as_ptr(&posted);
+            // SAFETY: what was posted stays as long as the loop, and its fibers run no longer.
+            let code = move || unsafe { (*mine).run() };
+            let created = self.create(Options::DETACHED, Errand::Own, code);
             posted.promise(created.is_ok());
             let Ok(fiber) = created else { return };
             self.with(|inner| inner.ready.push(fiber));
@@ -443,6 +457,7 @@ impl<K: Kernel> Loop<K> {
     /// for up to `limit` nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the
     /// kernel.
     fn step(&self, limit: Option<u64>) {
+        trace::zone!("turn");
         self.credit.set(SWITCHES_PER_TURN);
         if self.with(|inner| inner.runtime.heed()) {
             drop(self.with(|inner| inner.disarm()));
@@ -527,15 +542,29 @@ impl<K: Kernel> Loop<K> {
     /// `context`).
     #[inline(always)]
     pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
-        self.current.set(fiber);
-        self.switches.set(self.switches.get() + 1);
+        self.turn_to(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
         let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
         // Not always the one that was resumed: see `yield_now`.
         let fiber = self.current.replace(std::ptr::null_mut());
+        #[cfg(feature = "tracy")]
+        trace::fibers::leave();
         if ended {
             self.bury(fiber);
+        }
+    }
+
+    /// The fiber is the one that runs from here on.
+    #[inline(always)]
+    fn turn_to(&self, fiber: *mut Fiber) {
+        self.current.set(fiber);
+        self.switches.set(self.switches.get() + 1);
+        #[cfg(feature = "tracy")]
+        // SAFETY: it has not ended; what lies behind the pointer is its own.
+        unsafe {
+            let name = (*fiber).cold.as_ref().map_or(Name::default(), |cold| cold.name);
+            trace::fibers::enter(name.as_str(), (*fiber).id.word() as u32);
         }
     }
 
@@ -546,7 +575,7 @@ impl<K: Kernel> Loop<K> {
         let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
-            inner.runtime.driver().complete(joiner, 1);
+            inner.unpark(joiner, 1);
             // SAFETY: as said above.
             unsafe { inner.clear(fiber, slot) };
             match errand {
@@ -733,7 +762,12 @@ impl<K: Kernel> Loop<K> {
             Submitted::Pending(id) => {
                 self.with(|inner| inner.runtime.driver().explain(id, why));
                 announce(id);
-                self.park_on(fiber, id)
+                let result = self.park_on(fiber, id);
+                // SAFETY: the fiber runs.
+                match unsafe { std::mem::take(&mut (*fiber).unparked) } {
+                    0 => result,
+                    unparked => unparked,
+                }
             }
         };
         // A park that ends by itself has met the deadline.
@@ -828,7 +862,7 @@ impl<K: Kernel> Loop<K> {
     /// must be above 0. The fiber runs in its turn, not now.
     pub fn unpark(&self, park: OpId, result: i32) {
         debug_assert!(result > 0, "0 would look like a deadline, and less like a failure");
-        self.with(|inner| inner.runtime.driver().complete(park, result));
+        self.with(|inner| inner.unpark(park, result));
     }
 
     /// Suspends the running fiber for so many nanoseconds; outside a fiber, the thread.
@@ -877,8 +911,7 @@ impl<K: Kernel> Loop<K> {
                 None => drop(Fiber::suspend(fiber)),
                 Some(next) if next == fiber => {}
                 Some(next) => {
-                    self.current.set(next);
-                    self.switches.set(self.switches.get() + 1);
+                    self.turn_to(next);
                     Fiber::pass(fiber, next);
                 }
             }
