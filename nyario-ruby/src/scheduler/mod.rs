@@ -26,12 +26,15 @@ use magnus::RModule;
 use nyario_core::sys::{Kernel, Linux};
 use rb_sys::{VALUE, rb_gc_mark};
 use std::ffi::CStr;
+use std::sync::OnceLock;
 
 /// What the Ruby object carries.
 struct Scheduler {
     /// The loop that it drives, or null before its first hook. Its object keeps it.
     looped: *mut Looped,
     object: VALUE,
+    /// The loop is another's to run and to end: `Nyario.loop`'s.
+    lent: bool,
 }
 
 impl Typed for Scheduler {
@@ -49,7 +52,7 @@ impl Typed for Scheduler {
 
 unsafe extern "C" fn allocate(class: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held.
-    unsafe { typed::wrap(class, Scheduler { looped: std::ptr::null_mut(), object: QNIL }) }
+    unsafe { typed::wrap(class, Scheduler { looped: std::ptr::null_mut(), object: QNIL, lent: false }) }
 }
 
 /// The scheduler's loop: the calling thread's. A forked child finds that its parent's is gone, and gets one of its own.
@@ -80,6 +83,7 @@ unsafe fn bind(scheduler: *mut Scheduler) -> *mut Looped {
             Ok(looped) => looped,
             Err(error) => raise::system_call(error.result()),
         };
+        (*scheduler).lent = (*looped).running;
         if !(*looped).running {
             (*looped).running = true;
             (*looped).root = rb_sys::rb_fiber_current();
@@ -136,7 +140,7 @@ unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: as in `run`. What is raised on the way leaves the loop to the thread, which frees it when it makes another.
     unsafe {
         let scheduler = typed::unwrap::<Scheduler>(this);
-        if (*scheduler).looped.is_null() || (*(*scheduler).looped).is_gone() {
+        if (*scheduler).looped.is_null() || (*(*scheduler).looped).is_gone() || (*scheduler).lent {
             return QNIL;
         }
         run(this);
@@ -149,11 +153,42 @@ unsafe extern "C" fn close(this: VALUE) -> VALUE {
     }
 }
 
+static CLASS: OnceLock<VALUE> = OnceLock::new();
+
+/// Gives the calling thread a scheduler of the loop that it is about to run, unless it has one: `true` when it did.
+///
+/// # Safety
+///
+/// The GVL is held, the loop is the thread's own, and nothing with a destructor is alive in the caller; may raise.
+pub(crate) unsafe fn install(looped: *mut Looped) -> bool {
+    // SAFETY: as above; the class is a constant, so it stays.
+    unsafe {
+        if rb_sys::rb_fiber_scheduler_get() != QNIL {
+            return false;
+        }
+        let class = *CLASS.get().expect("defined when the extension was loaded");
+        let scheduler = typed::wrap(class, Scheduler { looped, object: (*looped).object, lent: true });
+        rb_sys::rb_fiber_scheduler_set(scheduler);
+        true
+    }
+}
+
+/// Takes it away again.
+///
+/// # Safety
+///
+/// As [`install`].
+pub(crate) unsafe fn remove() {
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_fiber_scheduler_set(QNIL) };
+}
+
 pub(crate) fn define(nyario: RModule) {
     use magnus::rb_sys::AsRawValue;
     // SAFETY: called when the extension is loaded; each function has the signature of its arity.
     unsafe {
         let class = rb_sys::rb_define_class_under(nyario.as_raw(), c"Scheduler".as_ptr(), rb_sys::rb_cObject);
+        CLASS.get_or_init(|| class);
         rb_sys::rb_define_alloc_func(class, Some(allocate));
         let hooks: &[(&CStr, *const (), i32)] = &[
             (c"fiber", fiber::fiber as *const (), -1),
@@ -179,7 +214,7 @@ pub(crate) fn define(nyario: RModule) {
         #[cfg(ruby_gte_3_3)]
         api::method(class, c"io_write", transfer::io_write as *const (), -1);
         #[cfg(ruby_gte_3_2)]
-        api::method(class, c"io_select", select::io_select as *const (), 4);
+        api::method(class, c"io_select", select::io_select as *const (), -1);
         #[cfg(ruby_gte_4_0)]
         api::method(class, c"io_close", transfer::io_close as *const (), 1);
     }

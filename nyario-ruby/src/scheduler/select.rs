@@ -2,11 +2,11 @@
 
 use super::{deadline, loop_of};
 use crate::looped::{self, Job, Looped, QNIL, Slot, Waited};
-use crate::raise;
+use crate::{api, raise};
 use nyario_core::driver::{Op, Submitted};
 use nyario_core::sys::{Fd, Kernel, Linux};
 use rb_sys::{VALUE, rb_jump_tag};
-use std::ffi::c_long;
+use std::ffi::{c_int, c_long};
 
 /// What each of the three lists asks for, and what answers it: an end or an error, too.
 const SIDES: [(i16, i16); 3] = [
@@ -25,10 +25,12 @@ struct Call {
     until: u64,
 }
 
-/// `io_select(readables, writables, exceptables, timeout)`: those that are ready, in three arrays; nil when the time is up.
-pub(super) unsafe extern "C" fn io_select(this: VALUE, r: VALUE, w: VALUE, e: VALUE, timeout: VALUE) -> VALUE {
-    // SAFETY: Ruby calls it with the GVL held; nothing here has a destructor.
+/// `io_select(readables, writables = nil, exceptables = nil, timeout = nil)`: those that are ready, in three arrays; nil when the time is up.
+pub(super) unsafe extern "C" fn io_select(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held and `argc` arguments; nothing here has a destructor.
     unsafe {
+        let given = api::arguments(argc, argv);
+        let [r, w, e, timeout] = std::array::from_fn(|index| given.get(index).copied().unwrap_or(QNIL));
         let lists = [r, w, e];
         let ready = ready(&lists);
         if ready != QNIL || (timeout != QNIL && rb_sys::NUM2DBL(timeout) <= 0.0) {
