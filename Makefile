@@ -22,6 +22,7 @@ setup:
 library: setup
 	$(CARGO) build --release --package nyario-capi
 	ln -sf libnyario.so $(RELEASE)/$(SONAME)
+	$(CARGO) run --quiet --release --package nyario-manual
 
 # Moved into place, as a running Ruby may still have the one before mapped.
 gem: setup

@@ -1,6 +1,6 @@
 //! Operations in any order on a bare driver over the model kernel, with peers that act as they like.
 
-use nyario_core::driver::{BackendKind, Completion, Config, Driver, Op, OpId, Submitted};
+use nyario_core::driver::{BackendKind, Carries, Completion, Config, Driver, Op, OpId, Submitted};
 use nyario_core::sys::{Fd, Kernel};
 use nyario_sim::model::{Character, Faults, Features, Model};
 use std::collections::BTreeMap;
@@ -119,7 +119,7 @@ impl Rig {
         }
         let (ours, theirs) = self.model.pair(how & 1 != 0, how & 2 != 0);
         if how & 4 != 0 {
-            self.driver.own(ours, how & 2 != 0).expect("a fresh socket");
+            self.driver.own(ours, how & 2 != 0, Carries::Bytes).expect("a fresh socket");
         }
         let (sent, read, written, received) = (0, 0, 0, 0);
         self.pairs.push(Pair { ours: Some(ours), theirs: Some(theirs), sent, read, written, received, writing: false });

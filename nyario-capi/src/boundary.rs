@@ -23,15 +23,23 @@ pub(crate) fn on_loop<R: From<i16>>(body: impl FnOnce(&'static Loop) -> Result<R
 }
 
 /// Makes the thread's loop. What std does on the way, waiting for another thread or telling of a denied backend, may
-/// set errno, which is the caller's.
+/// set errno.
 #[cold]
 fn make() -> Result<&'static Loop, Errno> {
-    // SAFETY: the address of the thread's own errno.
-    let errno = unsafe { &mut *libc::__errno_location() };
-    let before = *errno;
-    let made = local::get();
-    *errno = before;
-    made
+    keeping_errno(local::get)
+}
+
+/// Works with what may set errno, such as std's locks or the C library, and leaves errno, which is the caller's, as it
+/// was.
+pub(crate) fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the address of the thread's own errno; a fiber never moves to another thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { *errno = before };
+    result
 }
 
 /// The text that a C string holds.
@@ -74,4 +82,50 @@ pub(crate) unsafe fn bytes_mut<'a>(buf: *mut std::ffi::c_void, len: usize) -> Re
         // SAFETY: forwarded from the caller.
         _ => Ok(unsafe { std::slice::from_raw_parts_mut(buf.cast(), len) }),
     }
+}
+
+/// A struct of options, which begins with its size as the caller was compiled; NULL is all defaults. What the caller
+/// does not know of keeps its default, 0, and what we do not know of must be 0.
+///
+/// # Safety
+///
+/// `T` must be plain data for which zeroes are a value, and begin with a `usize`. `options` must be NULL or point to as
+/// many bytes as its first word says.
+pub(crate) unsafe fn sized<T: Copy>(options: *const T) -> Result<T, Errno> {
+    // SAFETY: the caller says that zeroes are a value.
+    let mut known = unsafe { std::mem::zeroed::<T>() };
+    if options.is_null() {
+        return Ok(known);
+    }
+    // SAFETY: forwarded from the caller; a caller's struct need not be aligned as ours is.
+    let size = unsafe { options.cast::<usize>().read_unaligned() };
+    if size < size_of::<usize>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: forwarded from the caller.
+    let given = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
+    let (mine, rest) = given.split_at(size.min(size_of::<T>()));
+    if rest.iter().any(|&byte| byte != 0) {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: both are at least as long, and the copy is ours.
+    unsafe { std::ptr::copy_nonoverlapping(mine.as_ptr(), (&raw mut known).cast(), mine.len()) };
+    Ok(known)
+}
+
+/// Writes a text and a NUL into a buffer that C lends, and says how long the text is.
+///
+/// # Safety
+///
+/// As [`bytes_mut`], for the call.
+pub(crate) unsafe fn put_text(text: &[u8], buf: *mut std::ffi::c_char, size: usize) -> Result<i32, Errno> {
+    if buf.is_null() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: forwarded from the caller.
+    let buf = unsafe { bytes_mut(buf.cast(), size) }?;
+    let (place, nul) = buf.split_at_mut_checked(text.len()).ok_or(Errno(libc::ENOSPC))?;
+    *nul.first_mut().ok_or(Errno(libc::ENOSPC))? = 0;
+    place.copy_from_slice(text);
+    Ok(text.len() as i32)
 }

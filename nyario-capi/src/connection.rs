@@ -14,9 +14,9 @@ use std::io::Write;
 /// Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
 /// -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nyario_connect(address: *const c_char) -> c_int {
+pub unsafe extern "C" fn nyario_dial(address: *const c_char) -> c_int {
     // SAFETY: the caller lends a C string for the call.
-    on_loop(|looped| net::connect(looped, unsafe { text(address) }?))
+    on_loop(|looped| net::dial(looped, unsafe { text(address) }?))
 }
 
 /// Reads up to `len` bytes into `buf` from a socket, pipe, terminal or file: at least one unless the end is reached

@@ -2,11 +2,25 @@
 
 mod server;
 
+mod embedding;
+
 mod connection;
+
+mod socket;
+
+mod vector;
+
+mod poll;
+
+mod names;
 
 mod fiber;
 
 mod time;
+
+mod sync;
+
+mod thread;
 
 mod error;
 

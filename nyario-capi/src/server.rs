@@ -56,9 +56,9 @@ pub unsafe extern "C" fn nyario_register(
     })
 }
 
-/// Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber has ended. At
-/// the end it closes its servers, cancels the fibers that remain and waits for them to return, and closes their
-/// connections. It may be called again. Blocks the thread.
+/// Runs the calling thread's loop until nyario_stop, or until no server is registered and every fiber and every timer has
+/// ended. At the end it closes its servers, ends its timers, cancels the fibers that remain and waits for them to return,
+/// and closes their connections. It may be called again. Blocks the thread.
 ///
 /// Returns 0, or -EDEADLK on a fiber, -EINVAL when NYARIO_BACKEND names no backend, -EMFILE, -ENFILE, -ENOMEM, -EPERM
 /// when the loop cannot be made. Since 0.1.

@@ -12,8 +12,10 @@ const fn part(text: &str) -> c_uint {
     value
 }
 
-/// The version of the library that runs, as `major << 16 | minor << 8 | patch`: to be compared with
-/// NYARIO_VERSION_HEX, the version that was compiled against. Does not suspend. Since 0.1.
+/// The version of the library that runs. Does not suspend.
+///
+/// Returns `major << 16 | minor << 8 | patch`, to be compared with NYARIO_VERSION_HEX, the version that was compiled
+/// against. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn nyario_version() -> c_uint {
     const VERSION: c_uint = part(env!("CARGO_PKG_VERSION_MAJOR")) << 16
@@ -22,7 +24,9 @@ pub extern "C" fn nyario_version() -> c_uint {
     VERSION
 }
 
-/// The version of the library that runs, as text. It is constant. Does not suspend. Since 0.1.
+/// The version of the library that runs, as text. Does not suspend.
+///
+/// Returns the text, which is constant and never NULL. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn nyario_version_string() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()

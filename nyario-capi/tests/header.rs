@@ -1,5 +1,5 @@
 //! `include/nyario.h` is what cbindgen makes of this crate. With `NYARIO_WRITE_HEADER=1` it is written, otherwise
-//! compared.
+//! compared. nyario-manual gives it its sections.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ fn header_is_up_to_date() {
         .expect("text")
         .replace(" // __cplusplus", " /* __cplusplus */")
         .replace("  // extern \"C\"", " /* extern \"C\" */");
+    let made = nyario_manual::arrange::arrange(&made, &root.join("src"));
     let path = root.join("../include/nyario.h");
     if std::env::var_os("NYARIO_WRITE_HEADER").is_some() {
         std::fs::write(&path, &made).expect("include/nyario.h can be written");

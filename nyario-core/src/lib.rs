@@ -8,6 +8,8 @@
 //! * [`runtime`]: a turn of the loop, servers, and the events that a host runs on its fibers;
 //! * [`fiber`]: native fibers and the loop that drives them;
 //! * [`net`]: addresses, listening and dialling;
+//! * [`sync`]: what fibers and threads wait for each other with;
+//! * [`offload`]: threads for what would block;
 //! * [`local`]: the calling thread's own loop.
 //!
 //! A host with fibers of its own, such as the Ruby extension, builds on [`runtime`]; everyone else wants
@@ -18,5 +20,7 @@ pub mod driver;
 pub mod fiber;
 pub mod local;
 pub mod net;
+pub mod offload;
 pub mod runtime;
+pub mod sync;
 pub mod sys;

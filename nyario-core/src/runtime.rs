@@ -4,7 +4,7 @@
 //! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
 
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Completion, Driver, Op, OpId, Submitted, Waker};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted, Waker};
 use crate::sys::{Errno, Fd, Kernel, check};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,11 @@ pub enum Event {
         /// The word that its server was registered with.
         handler: u64,
     },
+    /// The time has come that was waited for with [`Runtime::arm`].
+    Alarm {
+        /// The word that the host handed in.
+        timer: u64,
+    },
 }
 
 /// When the handler of a new connection starts.
@@ -43,7 +48,10 @@ mod whose {
     pub(super) const HOST: u64 = 0;
     pub(super) const SERVER: u64 = 1;
     pub(super) const CONNECTION: u64 = 2;
+    /// Of an operation whose end interests nobody, if that is all the word says; else of a timer.
     pub(crate) const NOBODY: u64 = 3;
+    pub(super) const TIMER: u64 = 7;
+    pub(super) const TIMER_BITS: u32 = 3;
 }
 
 /// The waiter of operations whose end interests nobody.
@@ -63,12 +71,20 @@ struct Server {
     conn: ConnId,
     handler: u64,
     start: Start,
+    carries: Carries,
     state: Accepting,
+    /// What accepts, while it is running.
+    op: OpId,
 }
+
+/// How many connections are accepted one by one before what else there is to do has its turn.
+const ACCEPT_BURST: u32 = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Accepting {
     Running,
+    /// The next connection is to be accepted as soon as the limit on connections allows it.
+    Due,
     /// The process or the system is out of descriptors or memory; the sweep tries again.
     Paused,
     Ended,
@@ -80,6 +96,9 @@ pub struct Runtime<K: Kernel> {
     conns: Table,
     servers: Vec<Server>,
     paused: usize,
+    due: usize,
+    /// How many accepted connections there may be.
+    most: usize,
     turns: u32,
     swept: u64,
     complained: u64,
@@ -91,7 +110,18 @@ impl<K: Kernel> Runtime<K> {
     pub fn new(driver: Driver<K>) -> Runtime<K> {
         let conns = Table::default();
         let stop = Arc::new(AtomicBool::new(false));
-        Runtime { driver, conns, servers: Vec::new(), paused: 0, turns: 0, swept: 0, complained: 0, stop }
+        Runtime {
+            driver,
+            conns,
+            servers: Vec::new(),
+            paused: 0,
+            due: 0,
+            most: usize::MAX,
+            turns: 0,
+            swept: 0,
+            complained: 0,
+            stop,
+        }
     }
 
     /// The driver.
@@ -117,6 +147,17 @@ impl<K: Kernel> Runtime<K> {
         unsafe { self.driver.submit(op, waiter, deadline) }
     }
 
+    /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
+    /// [`cancel`](Self::cancel) takes it back, unless the time has come: an event may be on its way then.
+    pub fn arm(&mut self, timer: u64, when: u64) -> OpId {
+        debug_assert!(timer >> (64 - whose::TIMER_BITS) == 0);
+        // SAFETY: a park lends no memory.
+        match unsafe { self.driver.submit(Op::Park, timer << whose::TIMER_BITS | whose::TIMER, when.max(1)) } {
+            Submitted::Pending(op) => op,
+            Submitted::Done(_) => OpId::NONE,
+        }
+    }
+
     /// Registers a listening socket: from now on each of its connections gets `handler`. The socket becomes the
     /// runtime's, is made non-blocking, and is closed when the runtime ends.
     ///
@@ -129,7 +170,8 @@ impl<K: Kernel> Runtime<K> {
         if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 || self.serves(fd) {
             return Err(Errno(libc::EINVAL));
         }
-        if kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? != libc::SOCK_STREAM {
+        let carries = Carries::of(kernel, fd)?;
+        if carries == Carries::Messages {
             return Err(Errno(libc::EPROTOTYPE));
         }
         let flags = check(kernel.flags(fd))?;
@@ -137,7 +179,7 @@ impl<K: Kernel> Runtime<K> {
         let server = self.servers.iter().position(|server| server.state == Accepting::Ended);
         let server = server.unwrap_or(self.servers.len());
         let conn = self.conns.open(fd, Kind::Server, server as u32);
-        let entry = Server { conn, handler, start, state: Accepting::Running };
+        let entry = Server { conn, handler, start, carries, state: Accepting::Running, op: OpId::NONE };
         if server == self.servers.len() {
             self.servers.push(entry)
         } else {
@@ -156,23 +198,95 @@ impl<K: Kernel> Runtime<K> {
         self.servers.iter().filter(|server| server.state != Accepting::Ended).count()
     }
 
+    /// Allows so many accepted connections at a time, which is at least one; any number if nothing is said. Beyond it
+    /// accepting pauses, and who comes waits in the kernel's queue. Those that are there already stay. With several
+    /// servers, each of them may accept one more that has come at the same moment; and one that is accepting already
+    /// takes who comes before the kernel has heard of the limit.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for 0.
+    pub fn set_connection_limit(&mut self, most: usize) -> Result<(), Errno> {
+        if most == 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.most = most;
+        // However many they accept at once: from now on they do as the limit allows.
+        self.interrupt_accepting();
+        Ok(())
+    }
+
+    /// Ends what accepts, so that it goes on when it may.
+    fn interrupt_accepting(&mut self) {
+        for server in &self.servers {
+            self.driver.cancel(server.op);
+        }
+    }
+
+    /// Whether a connection may be accepted that nothing has been submitted for.
+    fn may_accept(&self) -> bool {
+        self.due > 0 && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.conns.count(Kind::Accepted) >= self.most
+    }
+
     fn accept(&mut self, server: u32) {
-        let fd = self.servers[server as usize].conn.fd();
-        let waiter = u64::from(server) << 2 | whose::SERVER;
-        // SAFETY: accepting lends no memory.
-        if let Submitted::Done(result) = unsafe { self.driver.submit(Op::Accept { fd, multi: true }, waiter, 0) } {
+        if self.most != usize::MAX {
+            self.servers[server as usize].state = Accepting::Due;
+            self.due += 1;
+            return;
+        }
+        if let Submitted::Done(result) = self.begin_accepting(server, true) {
             self.stopped_accepting(server, result);
         }
     }
 
+    fn begin_accepting(&mut self, server: u32, multi: bool) -> Submitted {
+        let fd = self.servers[server as usize].conn.fd();
+        let waiter = u64::from(server) << 2 | whose::SERVER;
+        // SAFETY: accepting lends no memory.
+        let submitted = unsafe { self.driver.submit(Op::Accept { fd, multi }, waiter, 0) };
+        if let Submitted::Pending(op) = submitted {
+            self.servers[server as usize].op = op;
+        }
+        submitted
+    }
+
+    /// Accepts one by one where there is a limit: the kernel, asked for many, would bring as many as there are.
+    #[cold]
+    fn accept_due(&mut self) -> Option<Event> {
+        for server in 0..self.servers.len() as u32 {
+            for _ in 0..ACCEPT_BURST {
+                if self.servers[server as usize].state != Accepting::Due || self.is_full() {
+                    break;
+                }
+                self.servers[server as usize].state = Accepting::Running;
+                self.due -= 1;
+                let multi = self.most == usize::MAX;
+                if let Submitted::Done(result) = self.begin_accepting(server, multi) {
+                    let event = self.accepted(server, result, false);
+                    if event.is_some() {
+                        return event;
+                    }
+                }
+            }
+        }
+        None
+    }
+
     fn stopped_accepting(&mut self, server: u32, result: i32) {
         let conn = self.servers[server as usize].conn;
+        self.servers[server as usize].op = OpId::NONE;
         if result == -libc::EBADF && self.conns.is_open(conn) {
             // Somebody closed it behind our back: the number is not ours to close once more.
             self.conns.close(conn.fd());
         }
         let state = match -result {
             _ if !self.conns.is_open(conn) => Accepting::Ended,
+            // The limit on connections has changed, or the peer gave up before it was accepted.
+            libc::ECANCELED | libc::ECONNABORTED => Accepting::Due,
             libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => Accepting::Paused,
             // The network's own troubles with one connection are no reason to stop (accept(2) lists them).
             libc::EPROTO
@@ -187,6 +301,7 @@ impl<K: Kernel> Runtime<K> {
             _ => Accepting::Ended,
         };
         self.servers[server as usize].state = state;
+        self.due += usize::from(state == Accepting::Due);
         if state == Accepting::Paused {
             self.paused += 1;
             let now = self.driver.kernel().now();
@@ -207,16 +322,24 @@ impl<K: Kernel> Runtime<K> {
         }
     }
 
-    /// Enters a connection that the host has opened.
+    /// Enters a connection that the host has opened, by which nothing but bytes or messages comes: see [`Carries`].
     ///
     /// # Errors
     ///
     /// As [`Driver::own`]; `ENOTSOCK` and `EBADF`.
     pub fn opened(&mut self, fd: Fd, nonblocking: bool) -> Result<ConnId, Errno> {
-        // Bytes may be received ahead and joined; messages may not.
-        if self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)? == libc::SOCK_STREAM {
-            self.driver.own(fd, nonblocking)?;
-        }
+        let kind = self.driver.kernel().getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
+        let carries = if kind == libc::SOCK_STREAM { Carries::Bytes } else { Carries::Messages };
+        self.opened_as(fd, nonblocking, carries)
+    }
+
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<ConnId, Errno> {
+        self.driver.own(fd, nonblocking, carries)?;
         Ok(self.conns.open(fd, Kind::Client, 0))
     }
 
@@ -235,13 +358,16 @@ impl<K: Kernel> Runtime<K> {
 
     /// Takes a descriptor that is about to be closed out of the books.
     fn strike(&mut self, fd: Fd) {
-        let paused = |server: &&mut Server| server.conn.fd() == fd && server.state == Accepting::Paused;
+        let rests =
+            |server: &&mut Server| server.conn.fd() == fd && matches!(server.state, Accepting::Paused | Accepting::Due);
         if self.conns.close(fd)
-            && self.paused > 0
-            && let Some(server) = self.servers.iter_mut().find(paused)
+            && self.paused + self.due > 0
+            && let Some(server) = self.servers.iter_mut().find(rests)
         {
-            server.state = Accepting::Ended;
-            self.paused -= 1;
+            match std::mem::replace(&mut server.state, Accepting::Ended) {
+                Accepting::Due => self.due -= 1,
+                _ => self.paused -= 1,
+            }
         }
         if self.paused > 0 {
             // The descriptor that accepting lacked may be free soon.
@@ -261,11 +387,17 @@ impl<K: Kernel> Runtime<K> {
     #[expect(clippy::should_implement_trait, reason = "an iterator would borrow the runtime that its items act on")]
     pub fn next(&mut self) -> Option<Event> {
         loop {
-            let Completion { waiter, result, more } = self.driver.next()?;
+            let Some(Completion { waiter, result, more }) = self.driver.next() else {
+                return if self.due > 0 { self.accept_due() } else { None };
+            };
             let event = match waiter & whose::MASK {
                 whose::HOST => return Some(Event::Resume { waiter, result }),
                 whose::SERVER => self.accepted((waiter >> 2) as u32, result, more),
                 whose::CONNECTION => self.spoke(ConnId::from_word(waiter >> 2), result),
+                // A park that ends with 0 has met its deadline.
+                _ if waiter != whose::NOBODY && result == 0 => {
+                    Some(Event::Alarm { timer: waiter >> whose::TIMER_BITS })
+                }
                 _ => None,
             };
             if event.is_some() {
@@ -276,12 +408,20 @@ impl<K: Kernel> Runtime<K> {
 
     fn accepted(&mut self, server: u32, result: i32, more: bool) -> Option<Event> {
         if !more {
-            self.stopped_accepting(server, result);
-            return None;
+            if result < 0 {
+                self.stopped_accepting(server, result);
+                return None;
+            }
+            // One of one: the next is due.
+            self.stopped_accepting(server, -libc::ECANCELED);
         }
         let fd = result;
         let conn = self.conns.open(fd, Kind::Accepted, server);
-        if let Err(error) = self.driver.own(fd, false) {
+        if self.is_full() {
+            self.interrupt_accepting();
+        }
+        let carries = self.servers[server as usize].carries;
+        if let Err(error) = self.driver.own(fd, false, carries) {
             eprintln!("nyario: a connection is dropped: {error}");
             self.close(fd, whose::NOBODY);
             return None;
@@ -329,30 +469,73 @@ impl<K: Kernel> Runtime<K> {
     /// Takes a turn: one look at the kernel, then housekeeping when it is due. With `busy` it does not wait; with
     /// `restless` it does not wait past the next sweep. `true` says that it swept: the host's own is due too.
     pub fn turn(&mut self, busy: bool, restless: bool) -> bool {
-        let restless = restless || self.paused > 0 || self.driver.wants_sweeping();
-        let limit = match (busy, restless) {
-            (true, _) => Some(0),
-            (false, true) => Some(SWEEP_NANOS),
-            (false, false) => None,
+        self.turn_within(if busy { Some(0) } else { None }, restless)
+    }
+
+    /// Like [`turn`](Self::turn), waiting for up to `limit` nanoseconds, or as long as it takes.
+    pub fn turn_within(&mut self, limit: Option<u64>, restless: bool) -> bool {
+        // A connection that may be accepted by now is not to wait for another event.
+        let limit = if self.may_accept() { Some(0) } else { limit };
+        let (busy, restless) = (limit == Some(0), self.is_restless(restless));
+        let longest = if restless { SWEEP_NANOS } else { u64::MAX };
+        let limit = match limit {
+            None if !restless => None,
+            limit => Some(limit.map_or(longest, |limit| limit.min(longest))),
         };
         self.driver.turn(limit);
         self.turns += 1;
-        let due = self.turns >= SWEEP_TURNS
-            || (restless && !busy && self.driver.kernel().lately().saturating_sub(self.swept) >= SWEEP_NANOS);
+        let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
-            self.turns = 0;
-            self.swept = self.driver.kernel().lately();
-            self.driver.sweep(SWEEP_DESCRIPTORS);
-            if self.paused > 0 {
-                self.resume_accepting();
-            }
+            self.sweep();
         }
         due
     }
 
+    fn is_restless(&self, restless: bool) -> bool {
+        restless || self.paused > 0 || self.driver.wants_sweeping()
+    }
+
+    fn until_sweep(&self) -> u64 {
+        SWEEP_NANOS.saturating_sub(self.driver.kernel().lately().saturating_sub(self.swept))
+    }
+
+    fn sweep(&mut self) {
+        self.turns = 0;
+        self.swept = self.driver.kernel().lately();
+        self.driver.sweep(SWEEP_DESCRIPTORS);
+        if self.paused > 0 {
+            self.resume_accepting();
+        }
+    }
+
+    /// Keeps house if it is time to, for a host whose turns do not wait and who may not turn again soon. `true` says that
+    /// it swept.
+    pub fn sweep_in_time(&mut self, restless: bool) -> bool {
+        let due = self.is_restless(restless) && self.until_sweep() == 0;
+        if due {
+            self.sweep();
+        }
+        due
+    }
+
+    /// See [`Driver::doze`].
+    pub fn doze(&mut self) -> bool {
+        !self.may_accept() && self.driver.doze()
+    }
+
+    /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;
+    /// `None`: as long as it takes. See [`Driver::doze`].
+    pub fn until_due(&mut self, restless: bool) -> Option<u64> {
+        if self.stopping() || !self.doze() {
+            return Some(0);
+        }
+        let sweep = self.is_restless(restless).then(|| self.until_sweep());
+        sweep.into_iter().chain(self.driver.until_deadline()).min()
+    }
+
     /// Whether [`next`](Self::next) may have something without another turn.
     pub fn has_news(&self) -> bool {
-        self.driver.has_news()
+        self.driver.has_news() || self.may_accept()
     }
 
     /// Asks the loop to end; see [`stopping`](Self::stopping).

@@ -195,7 +195,7 @@ fn connecting(looped: Looped) {
         let mut waiting: Vec<FiberId> = Vec::new();
         for _ in 0..4 {
             let address = address.clone();
-            waiting.push(go(looped, move || match net::connect(looped, &address) {
+            waiting.push(go(looped, move || match net::dial(looped, &address) {
                 Ok(fd) => told(net::close(looped, fd).map(|()| 0)),
                 Err(error) => failed(error.0),
             }));

@@ -371,7 +371,7 @@ fn a_new_server_on_an_old_number(looped: Looped) {
         assert_eq!(looped.join(waiter), Ok(BAD));
         for _ in 0..3 {
             let mut greeting = [0; 5];
-            let client = net::connect(looped, &address).unwrap();
+            let client = net::dial(looped, &address).unwrap();
             greeting.copy_from_slice(&read_exactly(looped, client, 5));
             assert_eq!(&greeting, b"hello");
             net::close(looped, client).unwrap();

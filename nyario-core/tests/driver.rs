@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use nyario_core::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
+use nyario_core::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
 use nyario_core::sys::{Fd, Kernel, Linux};
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -58,7 +58,7 @@ fn bytes_at_hand(config: &Config) {
         let mut driver = driver(config);
         let (fd, mut theirs) = pair();
         if owned {
-            driver.own(fd, false).unwrap();
+            driver.own(fd, false, Carries::Bytes).unwrap();
         }
         let mut have = Vec::new();
         let writer = std::thread::spawn(move || {
@@ -86,7 +86,7 @@ fn bytes_at_hand(config: &Config) {
 fn what_is_at_hand_can_be_looked_at(config: &Config) {
     let mut driver = driver(config);
     let (fd, mut theirs) = pair();
-    driver.own(fd, false).unwrap();
+    driver.own(fd, false, Carries::Bytes).unwrap();
     assert_eq!(driver.peek(fd), b"");
     pending(submit(&mut driver, Op::AtHand { fd }, 4, 0));
     driver.turn(Some(0));
@@ -112,7 +112,7 @@ fn what_is_at_hand_can_be_looked_at(config: &Config) {
 fn nothing_is_used_up_twice(config: &Config) {
     let mut driver = driver(config);
     let (fd, _theirs) = pair();
-    driver.own(fd, false).unwrap();
+    driver.own(fd, false, Carries::Bytes).unwrap();
     expect_panics(1);
     let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| driver.consume(fd, 1)));
     assert!(refused.is_err());
@@ -132,7 +132,7 @@ fn received_ahead(driver: &mut Driver<Masked>) -> Vec<u8> {
 /// yet to be worked off.
 fn untold_pair(driver: &mut Driver<Masked>) -> (Fd, UnixStream) {
     let (fd, mut theirs) = pair();
-    driver.own(fd, false).unwrap();
+    driver.own(fd, false, Carries::Bytes).unwrap();
     let mut byte = [0];
     pending(submit(driver, read(fd, &mut byte), 5, 0));
     driver.turn(Some(0));
@@ -444,7 +444,7 @@ fn a_driver_goes_with_operations_in_flight(config: &Config) {
     let mut driver = driver(config);
     let (socket, _theirs) = pair();
     let (owned, mut theirs) = pair();
-    driver.own(owned, false).unwrap();
+    driver.own(owned, false, Carries::Bytes).unwrap();
     let (from, to) = pipe();
     let (listener, _) = listen();
     let mut buf = vec![0; 100];
@@ -475,7 +475,7 @@ fn a_driver_goes_with_a_connection_that_came_early(config: &Config) {
     driver.turn(Some(0));
     let client = TcpStream::connect(&address).unwrap();
     let (ours, mut theirs) = pair();
-    driver.own(ours, false).unwrap();
+    driver.own(ours, false, Carries::Bytes).unwrap();
     let writer = std::thread::spawn(move || {
         // Time for the connection to be seen first; without it the test shows less, and passes.
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -496,7 +496,7 @@ fn a_driver_goes_with_results_that_nobody_took(config: &Config) {
     let mut driver = driver(config);
     let (from, to) = pipe();
     let (socket, mut theirs) = pair();
-    driver.own(socket, false).unwrap();
+    driver.own(socket, false, Carries::Bytes).unwrap();
     let mut bufs = [[0; 4096]; 2];
     // As many bytes as make the counts the numbers of descriptors that are ours.
     let counts = [from, to].map(|fd| vec![1; fd as usize]);
@@ -541,7 +541,7 @@ fn a_number_begins_anew_with_operations_in_flight(config: &Config) {
     let mut buf = [0; 8];
     let (fd, mut old) = pair();
     for round in 0..10u8 {
-        driver.own(fd, false).unwrap();
+        driver.own(fd, false, Carries::Bytes).unwrap();
         pending(submit(&mut driver, read(fd, &mut buf), 4, 0));
         driver.turn(Some(0));
         if round % 2 == 0 {
@@ -549,7 +549,7 @@ fn a_number_begins_anew_with_operations_in_flight(config: &Config) {
             old.write_all(&[99; 40]).unwrap();
         }
         let mut theirs = pair_at(fd);
-        driver.own(fd, false).unwrap();
+        driver.own(fd, false, Carries::Bytes).unwrap();
         let told = completion(&mut driver);
         assert!(told.result == -libc::EBADF || (told.result == 8 && buf == [99; 8]), "{told:?}");
         theirs.write_all(&[round]).unwrap();
@@ -567,8 +567,8 @@ fn nothing_is_lost_while_a_number_begins_anew(config: &Config) {
     let (other, mut theirs) = pair();
     let (listener, address) = listen();
     let mut bufs = [[0; 8]; 2];
-    driver.own(fd, false).unwrap();
-    driver.own(other, false).unwrap();
+    driver.own(fd, false, Carries::Bytes).unwrap();
+    driver.own(other, false, Carries::Bytes).unwrap();
     pending(submit(&mut driver, read(fd, &mut bufs[0]), 4, 0));
     pending(submit(&mut driver, read(other, &mut bufs[1]), 8, 0));
     pending(submit(&mut driver, Op::Accept { fd: listener, multi: true }, 12, 0));
@@ -577,7 +577,7 @@ fn nothing_is_lost_while_a_number_begins_anew(config: &Config) {
     theirs.write_all(b"bytes").unwrap();
     let clients = [(); 3].map(|()| TcpStream::connect(&address).unwrap());
     let _new = pair_at(fd);
-    driver.own(fd, false).unwrap();
+    driver.own(fd, false, Carries::Bytes).unwrap();
     let mut ends = [(); 5].map(|()| completion(&mut driver));
     ends.sort_by_key(|end| end.waiter);
     assert_eq!(ends.map(|end| end.waiter), [4, 8, 12, 12, 12]);
@@ -629,8 +629,8 @@ fn an_event_of_an_older_life_is_not_told(config: &Config) {
 
 fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
     let mut driver = driver(config);
-    let due = |driver: &Driver<Masked>| {
-        let mut fds = [libc::pollfd { fd: driver.descriptor(), events: libc::POLLIN, revents: 0 }];
+    let due = |driver: &mut Driver<Masked>| {
+        let mut fds = [libc::pollfd { fd: driver.descriptor().unwrap(), events: libc::POLLIN, revents: 0 }];
         Linux.poll(&mut fds, Some(50_000_000)) == 1
     };
     let (fd, mut theirs) = pair();
@@ -639,13 +639,13 @@ fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
     driver.turn(Some(0));
     assert!(driver.next().is_none() && !driver.has_news());
     theirs.write_all(b"x").unwrap();
-    assert!(due(&driver));
+    assert!(due(&mut driver));
     driver.turn(Some(0));
     assert!(driver.has_news());
     assert_eq!(driver.next().unwrap().result, 1);
     let waker = driver.waker();
     std::thread::spawn(move || waker.wake_always()).join().unwrap();
-    assert!(due(&driver), "a wake-up makes one due");
+    assert!(due(&mut driver), "a wake-up makes one due");
     driver.turn(Some(0));
     while driver.next().is_some() {}
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use nyario_core::conn::Kind;
 use nyario_core::driver::{Op, OpId};
-use nyario_core::fiber::{FiberId, Options};
+use nyario_core::fiber::{FiberId, Name, Options};
 use nyario_core::net;
 use nyario_core::runtime::{Start, Stopper};
 use nyario_core::sys::{Errno, Kernel};
@@ -15,14 +15,17 @@ use std::net::TcpStream;
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 scenarios!(on_loop: a_join_takes_the_value, a_join_waits, only_one_joins, nobody_joins_itself, a_detached_fiber_is_not_joined,
     an_ended_fiber_can_be_detached, fibers_start_in_order, fibers_spawn_fibers, a_name_is_not_reused,
     a_panic_ends_its_fiber_alone, a_handlers_panic_closes_its_connection, yielding_lets_others_run,
     a_busy_fiber_starves_nobody, a_busy_pair_starves_nobody, many_fibers_deep_in_their_stacks,
     stacks_are_used_again, the_sweep_trims_stacks, a_run_within_a_run_is_refused, a_stop_comes_from_another_thread,
-    a_stop_before_the_run_counts, a_stop_comes_from_a_signal_handler, a_park_ends_once);
+    a_stop_before_the_run_counts, a_stop_comes_from_a_signal_handler, a_park_ends_once,
+    a_fiber_is_called_by_a_name, a_name_goes_with_its_fiber, a_fiber_has_the_stack_it_asks_for, fibers_have_a_limit,
+    handlers_wait_for_room, a_crowd_is_waited_for_at_the_end, connections_have_a_limit, a_limit_reaches_those_who_serve);
 
 fn a_park_ends_once(looped: Looped) {
     assert_eq!(looped.park(|_| unreachable!("nobody could end it")), Err(Errno(libc::EDEADLK)));
@@ -90,7 +93,7 @@ fn nobody_joins_itself(looped: Looped) {
 
 fn a_detached_fiber_is_not_joined(looped: Looped) {
     in_fiber(looped, move || {
-        let fiber = looped.spawn(Options { detached: true }, || 1).unwrap();
+        let fiber = looped.spawn(Options::DETACHED, || 1).unwrap();
         assert_eq!(looped.join(fiber), Err(Errno(libc::EINVAL)));
         assert_eq!(looped.detach(fiber), Err(Errno(libc::EINVAL)));
         settle(looped);
@@ -246,7 +249,7 @@ fn a_busy_pair_starves_nobody(looped: Looped) {
         assert_eq!(perform(looped, Op::Write { fd: ends[0], buf: b"x".as_ptr(), len: 1 }), 1);
         looped.sleep(1_000_000).unwrap();
         for _ in 0..20 {
-            let client = net::connect(looped, &address).unwrap();
+            let client = net::dial(looped, &address).unwrap();
             assert_eq!(read_exactly(looped, client, 5), b"hello");
             close(looped, &[client]);
         }
@@ -387,4 +390,188 @@ fn a_stop_comes_from_a_signal_handler(looped: Looped) {
     *STOPPER.lock().unwrap() = None;
     // SAFETY: nobody refers to it any more.
     drop(unsafe { Box::from_raw(stopper) });
+}
+
+fn a_fiber_is_called_by_a_name(looped: Looped) {
+    let options = |name| Options { name, ..Options::default() };
+    let long = "x".repeat(Name::MOST + 1);
+    assert_eq!(looped.spawn(options(&long), || 0), Err(Errno(libc::ENAMETOOLONG)));
+    assert_eq!(looped.spawn(options("two\nlines"), || 0), Err(Errno(libc::EINVAL)));
+    let fiber = looped.spawn(options(&long[1..]), || 0).unwrap();
+    assert_eq!(looped.name(fiber).unwrap().as_str(), &long[1..]);
+    looped.set_name(fiber, Name::new("ü").unwrap()).unwrap();
+    assert_eq!(looped.name(fiber).unwrap().as_str(), "ü");
+    looped.set_name(fiber, Name::default()).unwrap();
+    assert!(looped.name(fiber).unwrap().is_empty());
+    looped.run().unwrap();
+    assert_eq!(looped.name(fiber).map(drop), Err(Errno(libc::ESRCH)));
+    assert_eq!(looped.set_name(fiber, Name::default()), Err(Errno(libc::ESRCH)));
+    looped.join(fiber).unwrap();
+}
+
+fn a_name_goes_with_its_fiber(looped: Looped) {
+    // One that never runs has one too, and is dropped with the loop.
+    in_fiber(looped, move || {
+        for _ in 0..3 {
+            let named: Vec<FiberId> = (0..300)
+                .map(|_| looped.spawn(Options { name: "named", ..Options::default() }, || 0).unwrap())
+                .collect();
+            all_told(looped, named, 0);
+            let nameless = go(looped, || 0);
+            assert!(looped.name(nameless).unwrap().is_empty());
+            looped.join(nameless).unwrap();
+        }
+    });
+    looped.spawn(Options { name: "unborn", ..Options::DETACHED }, || 0).unwrap();
+}
+
+fn a_fiber_has_the_stack_it_asks_for(looped: Looped) {
+    /// Goes down to what is needed at the least.
+    fn dive(top: usize, room: usize) -> u64 {
+        let frame = std::hint::black_box([1u8; 1024]);
+        if top - (&raw const frame) as usize > room - (12 << 10) {
+            return 0;
+        }
+        u64::from(frame[top % 1024]) + dive(top, room)
+    }
+    let deep = |room| move || dive((&raw const room) as usize, room);
+    let sized = |stack_size| Options { stack_size, ..Options::default() };
+    for refused in [1, (16 << 10) - 1, (64 << 20) + 1, usize::MAX] {
+        assert_eq!(looped.spawn(sized(refused), || 0), Err(Errno(libc::EINVAL)));
+        assert_eq!(looped.set_stack_size(refused), Err(Errno(libc::EINVAL)));
+    }
+    in_fiber(looped, move || {
+        let small = looped.spawn(sized(16 << 10), move || told(looped.sleep(1000).map(|()| 0))).unwrap();
+        let large = looped.spawn(sized(7 << 20), deep(8 << 20)).unwrap();
+        looped.set_stack_size(1 << 20).unwrap();
+        let usual = go(looped, deep(1 << 20));
+        assert_eq!(looped.join(small), Ok(0));
+        assert!(looped.join(large).unwrap() > 1000);
+        assert!(looped.join(usual).unwrap() > 100);
+    });
+}
+
+fn fibers_have_a_limit(looped: Looped) {
+    assert_eq!(looped.set_fiber_limit(0), Err(Errno(libc::EINVAL)));
+    looped.set_fiber_limit(3).unwrap();
+    in_fiber(looped, move || {
+        let two = [(); 2].map(|()| go(looped, || 0));
+        assert_eq!(looped.spawn(Options::default(), || 0), Err(Errno(libc::EAGAIN)));
+        all_told(looped, two, 0);
+        all_told(looped, [go(looped, || 0)], 0);
+    });
+}
+
+/// Whoever finds no room is served later.
+fn handlers_wait_for_room(looped: Looped) {
+    const CLIENTS: usize = 20;
+    let most = Rc::new(Cell::new(0));
+    for start in [Start::Lazy, Start::Eager] {
+        let (fd, address) = listen();
+        let witness = most.clone();
+        looped
+            .register(fd, start, move |fd| {
+                witness.set(witness.get().max(looped.fibers()));
+                let byte = read_exactly(looped, fd, 1);
+                looped.sleep(100_000).unwrap();
+                say(looped, fd, &byte);
+            })
+            .unwrap();
+        looped.set_fiber_limit(3).unwrap();
+        run_beside(looped, move || {
+            let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
+            clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
+            clients.iter_mut().for_each(|client| client.read_exact(&mut [0]).unwrap());
+        });
+    }
+    assert_eq!(most.get(), 3);
+}
+
+fn a_crowd_is_waited_for_at_the_end(looped: Looped) {
+    let (fd, address) = listen();
+    let served = Rc::new(Cell::new(0));
+    let witness = served.clone();
+    looped
+        .register(fd, Start::Eager, move |fd| {
+            witness.set(witness.get() + 1);
+            assert_eq!(net::read(looped, fd, &mut [0; 8]), Err(Errno(libc::ECANCELED)));
+        })
+        .unwrap();
+    looped.set_fiber_limit(1).unwrap();
+    let count = served.clone();
+    let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    go(looped, move || {
+        // They are accepted, and wait for the room that this fiber takes.
+        until(looped, || looped.connections(Kind::Accepted) == 5);
+        assert_eq!(count.get(), 0);
+        looped.stop();
+        0
+    });
+    looped.run().unwrap();
+    assert_eq!(served.get(), 5);
+    assert_eq!(looped.connections(Kind::Accepted), 0);
+    drop(clients);
+}
+
+/// Serves two at a time, however many come.
+fn serve_two_at_a_time(looped: Looped, before: impl FnOnce(), after: impl FnOnce() + 'static) {
+    const CLIENTS: usize = 30;
+    let most = Rc::new(Cell::new(0));
+    let (fd, address) = listen();
+    let witness = most.clone();
+    before();
+    looped
+        .register(fd, Start::Lazy, move |fd| {
+            witness.set(witness.get().max(looped.connections(Kind::Accepted)));
+            while let Ok(1..) = net::read(looped, fd, &mut [0; 8]) {
+                looped.yield_now().unwrap();
+                say(looped, fd, b"x");
+            }
+        })
+        .unwrap();
+    let settled = Arc::new(AtomicBool::new(false));
+    let witness = settled.clone();
+    go(looped, move || {
+        settle(looped);
+        after();
+        // Nobody comes before the kernel has heard of it.
+        settle(looped);
+        witness.store(true, Ordering::Relaxed);
+        0
+    });
+    run_beside(looped, move || {
+        while !settled.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
+        for mut client in clients {
+            client.read_exact(&mut [0]).unwrap();
+        }
+    });
+    assert_eq!(most.get(), 2);
+}
+
+fn connections_have_a_limit(looped: Looped) {
+    assert_eq!(looped.set_connection_limit(0), Err(Errno(libc::EINVAL)));
+    serve_two_at_a_time(looped, || looped.set_connection_limit(2).unwrap(), || ());
+}
+
+fn a_limit_reaches_those_who_serve(looped: Looped) {
+    serve_two_at_a_time(looped, || (), move || looped.set_connection_limit(2).unwrap());
+    // Without it, they come in crowds as before.
+    looped.set_connection_limit(usize::MAX).unwrap();
+    let (fd, address) = listen();
+    let most = Rc::new(Cell::new(0));
+    let witness = most.clone();
+    looped
+        .register(fd, Start::Eager, move |_| {
+            witness.set(witness.get().max(looped.connections(Kind::Accepted)));
+            until(looped, || witness.get() == 5);
+        })
+        .unwrap();
+    run_beside(looped, move || {
+        let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        clients.into_iter().for_each(|mut client| assert_eq!(client.read(&mut [0]).unwrap(), 0));
+    });
 }

@@ -259,12 +259,12 @@ fn what_was_received_ahead_is_read_without_a_fiber(config: &Config) {
 fn a_connect_without_a_fiber(config: &Config) {
     with_loop(config, |looped| {
         let (fd, address) = listen();
-        let client = net::connect(looped, &address).unwrap();
+        let client = net::dial(looped, &address).unwrap();
         let accepted = perform(looped, Op::Accept { fd, multi: false });
         say(looped, client, b"hello");
         assert_eq!(read_exactly(looped, accepted, 5), b"hello");
         close(looped, &[client, accepted, fd]);
-        assert_eq!(net::connect(looped, &address), Err(Errno(libc::ECONNREFUSED)));
+        assert_eq!(net::dial(looped, &address), Err(Errno(libc::ECONNREFUSED)));
     });
 }
 
@@ -327,7 +327,7 @@ fn programs_inherit_nothing(config: &Config) {
         looped.register(server, Start::Eager, move |fd| echo(looped, fd)).unwrap();
         let inherited = in_fiber(looped, move || {
             let acceptor = go(looped, move || word(perform(looped, Op::Accept { fd, multi: false })));
-            let clients = [&address, &served].map(|address| net::connect(looped, address).unwrap());
+            let clients = [&address, &served].map(|address| net::dial(looped, address).unwrap());
             let accepted = looped.join(acceptor).unwrap() as i32;
             until(looped, || looped.connections(Kind::Accepted) == 1);
             let mut ours = open_descriptors();

@@ -138,7 +138,7 @@ fn a_connect_tells_of_the_shortage(looped: Looped) {
     let (fd, address) = listen();
     in_fiber(looped, move || {
         let shortage = Shortage::with_room(0);
-        let refused = net::connect(looped, &address);
+        let refused = net::dial(looped, &address);
         drop(shortage);
         assert_eq!(refused, Err(Errno(libc::EMFILE)));
         close(looped, &[fd]);

@@ -306,7 +306,7 @@ fn a_unix_server_by_path(looped: Looped) {
     assert_eq!(net::Address::of_socket(&Linux, fd).unwrap().to_string(), address);
     looped.register(fd, Start::Lazy, move |fd| echo(looped, fd)).unwrap();
     go(looped, move || {
-        let client = net::connect(looped, &address).unwrap();
+        let client = net::dial(looped, &address).unwrap();
         say(looped, client, b"through the file system");
         assert_eq!(read_exactly(looped, client, 23), b"through the file system");
         close(looped, &[client]);
@@ -348,10 +348,10 @@ fn connecting_to_nobody_is_refused(looped: Looped) {
     let refused = [address, path.to_str().unwrap().to_string()];
     in_fiber(looped, move || {
         for address in refused {
-            assert_eq!(net::connect(looped, &address), Err(Errno(libc::ECONNREFUSED)), "{address}");
+            assert_eq!(net::dial(looped, &address), Err(Errno(libc::ECONNREFUSED)), "{address}");
         }
-        assert_eq!(net::connect(looped, "/nowhere/at/all"), Err(Errno(libc::ENOENT)));
-        assert_eq!(net::connect(looped, "what:is:this"), Err(Errno(libc::EINVAL)));
+        assert_eq!(net::dial(looped, "/nowhere/at/all"), Err(Errno(libc::ENOENT)));
+        assert_eq!(net::dial(looped, "what:is:this"), Err(Errno(libc::EINVAL)));
         assert_eq!(looped.connections(Kind::Client), 0);
     });
     std::fs::remove_file(path).unwrap();
@@ -366,7 +366,7 @@ fn a_full_backlog_is_waited_for(looped: Looped) {
     in_fiber(looped, move || {
         let clients = [(); 4].map(|()| {
             let address = address.clone();
-            go(looped, move || told(net::connect(looped, &address).map(|fd| fd as usize)))
+            go(looped, move || told(net::dial(looped, &address).map(|fd| fd as usize)))
         });
         settle(looped);
         for client in clients {

@@ -587,6 +587,7 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                     }
                     (*looped).runtime.finish(conn);
                 }
+                Some(Event::Alarm { .. }) => unreachable!("no timer is armed"),
             }
         }
     }

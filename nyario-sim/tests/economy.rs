@@ -44,8 +44,8 @@ fn calls_per_message(backend: BackendKind) -> u64 {
         0
     };
     let other = play.clone();
-    shared.spawn(Options { detached: true }, move || play(ours, true)).unwrap();
-    shared.spawn(Options { detached: true }, move || other(theirs, false)).unwrap();
+    shared.spawn(Options::DETACHED, move || play(ours, true)).unwrap();
+    shared.spawn(Options::DETACHED, move || other(theirs, false)).unwrap();
     shared.run().unwrap();
     // SAFETY: it came from a box, and every fiber has ended.
     drop(unsafe { Box::from_raw(looped) });

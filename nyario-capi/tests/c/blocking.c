@@ -36,7 +36,7 @@ static pthread_t start_server(void) {
 }
 
 static void stop_server(pthread_t thread) {
-    int fd = nyario_connect(address);
+    int fd = nyario_dial(address);
     GIVES(nyario_write(fd, "stop", 4), 4);
     CHECK(pthread_join(thread, NULL) == 0);
     GIVES(nyario_close(fd), 0);
@@ -44,14 +44,14 @@ static void stop_server(pthread_t thread) {
 
 static void talk_to_a_server(void) {
     pthread_t thread = start_server();
-    int fd = nyario_connect(address);
+    int fd = nyario_dial(address);
     CHECK(fd >= 0);
     GIVES(nyario_self(), 0);
     check_echo(fd, "from a thread");
     check_echo(fd, "and back");
     GIVES(nyario_close(fd), 0);
     stop_server(thread);
-    GIVES(nyario_connect(address), -ECONNREFUSED);
+    GIVES(nyario_dial(address), -ECONNREFUSED);
 }
 
 enum { BIG = 8 << 20 };
@@ -66,7 +66,7 @@ static void carry_much_in_both_directions(void) {
     pthread_t server = start_server(), drinking;
     for (size_t i = 0; i < BIG; i++)
         outgoing[i] = (unsigned char)(i * 2654435761u >> 16);
-    int fd = nyario_connect(address);
+    int fd = nyario_dial(address);
     CHECK(pthread_create(&drinking, NULL, drinks, &fd) == 0);
     GIVES(nyario_write(fd, outgoing, BIG), BIG);
     CHECK(pthread_join(drinking, NULL) == 0);

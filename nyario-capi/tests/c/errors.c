@@ -68,21 +68,21 @@ static void of_register(void) {
 
 static void of_connect(void) {
     char address[128], path[108];
-    GIVES(nyario_connect(NULL), -EINVAL);
-    GIVES(nyario_connect(""), -EINVAL);
-    GIVES(nyario_connect("127.0.0.1:http"), -EINVAL);
-    GIVES(nyario_connect(big_name), -ENAMETOOLONG);
-    GIVES(nyario_connect("/no/such/folder/socket"), -ENOENT);
+    GIVES(nyario_dial(NULL), -EINVAL);
+    GIVES(nyario_dial(""), -EINVAL);
+    GIVES(nyario_dial("127.0.0.1:http"), -EINVAL);
+    GIVES(nyario_dial(big_name), -ENAMETOOLONG);
+    GIVES(nyario_dial("/no/such/folder/socket"), -ENOENT);
 
     int server = nyario_listen("127.0.0.1:0");
     CHECK(nyario_address(server, address, sizeof address) > 0);
     GIVES(nyario_close(server), 0);
-    GIVES(nyario_connect(address), -ECONNREFUSED);
+    GIVES(nyario_dial(address), -ECONNREFUSED);
 
     fresh_path(path, "refused");
     server = nyario_listen(path);
     GIVES(nyario_close(server), 0);
-    GIVES(nyario_connect(path), -ECONNREFUSED);
+    GIVES(nyario_dial(path), -ECONNREFUSED);
     unlink(path);
 }
 

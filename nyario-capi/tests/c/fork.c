@@ -4,7 +4,7 @@
 static const int64_t MILLISECOND = 1000000;
 
 static void *asks_once(void *arg) {
-    int fd = nyario_connect(arg);
+    int fd = nyario_dial(arg);
     CHECK(fd >= 0);
     check_echo(fd, "who is there?");
     GIVES(nyario_close(fd), 0);
@@ -44,7 +44,7 @@ static void live_like_their_parents(void) {
 
 static void *forks_meanwhile(void *arg) {
     char *address = arg;
-    int fd = nyario_connect(address);
+    int fd = nyario_dial(address);
     check_echo(fd, "before");
     pid_t child = fork();
     if (child == 0) {
@@ -60,7 +60,7 @@ static void *forks_meanwhile(void *arg) {
     CHECK(is_well(child));
     check_echo(fd, "after");
     GIVES(nyario_close(fd), 0);
-    fd = nyario_connect(address);
+    fd = nyario_dial(address);
     check_echo(fd, "and anew");
     GIVES(nyario_close(fd), 0);
     GIVES(nyario_stop(), 0);

@@ -80,6 +80,12 @@ static int names_the_fiber(const struct end *end) {
     return atoll(end->fiber) > 0 && strcmp(end->said, wanted) == 0;
 }
 
+static void overflow_by_a_name(void) {
+    nyario_spawn_options options = {.size = sizeof options, .name = "the deep one", .stack_size = 20000};
+    nyario_spawn_with(&options, overflows, NULL);
+    nyario_loop();
+}
+
 static int ended_by(const struct end *end, int signal) {
     return WIFSIGNALED(end->status) && WTERMSIG(end->status) == signal;
 }
@@ -91,6 +97,15 @@ static void overflow(void) {
 static void an_overflow_names_its_fiber(void) {
     struct end end = end_of(overflow);
     CHECK(names_the_fiber(&end));
+    CHECK(ended_by(&end, SIGSEGV));
+}
+
+static void it_says_what_the_fiber_is_called(void) {
+    struct end end = end_of(overflow_by_a_name);
+    char wanted[256];
+    snprintf(wanted, sizeof wanted, "nyario: fiber %lld \"the deep one\" overflowed its stack of 32 KiB\n",
+             atoll(end.fiber));
+    CHECK(strcmp(end.said, wanted) == 0);
     CHECK(ended_by(&end, SIGSEGV));
 }
 
@@ -176,6 +191,7 @@ static void handlers_have_a_stack(void) {
 
 int main(void) {
     TEST(an_overflow_names_its_fiber);
+    TEST(it_says_what_the_fiber_is_called);
     TEST(it_does_on_every_thread);
     TEST(another_fault_is_no_overflow);
     TEST(the_programs_own_handler_is_asked);

@@ -10,7 +10,7 @@ struct meeting {
 
 static void *asks_one_server(void *arg) {
     struct meeting *at = arg;
-    int fd = nyario_connect(at->address);
+    int fd = nyario_dial(at->address);
     CHECK(fd >= 0);
     CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     check_echo(fd, "hello");
@@ -57,8 +57,8 @@ static void greets(int fd, void *arg) {
 static void *meets_both(void *arg) {
     struct meeting *at = arg;
     char greeting[7];
-    int quiet = nyario_connect(at->address);
-    int first = nyario_connect(at->other);
+    int quiet = nyario_dial(at->address);
+    int first = nyario_dial(at->other);
     CHECK(quiet >= 0 && first >= 0);
     CHECK(read_all(first, greeting, sizeof greeting) && memcmp(greeting, "welcome", 7) == 0);
     GIVES(nyario_read(first, greeting, 1), 0);
@@ -69,7 +69,7 @@ static void *meets_both(void *arg) {
     CHECK(at->started == 1);
 
     /* One that leaves without a word never gets a fiber. */
-    int silent = nyario_connect(at->address);
+    int silent = nyario_dial(at->address);
     GIVES(nyario_close(silent), 0);
     check_echo(quiet, "still here");
     CHECK(at->started == 1);
@@ -101,7 +101,7 @@ static void answers_after_the_end(int fd, void *arg) {
 static void *sends_and_shuts_down(void *arg) {
     struct meeting *at = arg;
     char sent[5000], answer[32] = "";
-    int fd = nyario_connect(at->address);
+    int fd = nyario_dial(at->address);
     memset(sent, 's', sizeof sent);
     GIVES(nyario_write(fd, sent, sizeof sent), sizeof sent);
     CHECK(shutdown(fd, SHUT_WR) == 0);
@@ -132,7 +132,7 @@ static void *pours(void *arg) {
 static void *pours_and_drinks(void *arg) {
     struct meeting *at = arg;
     static unsigned char incoming[BIG];
-    int fd = nyario_connect(at->address);
+    int fd = nyario_dial(at->address);
     nyario_fiber pouring = nyario_spawn(pours, (void *)(intptr_t)fd);
     memset(incoming, 0, BIG);
     CHECK(read_all(fd, incoming, BIG));
@@ -163,7 +163,7 @@ static void closes_by_itself(int fd, void *arg) {
 static void *meets_one_that_closes(void *arg) {
     struct meeting *at = arg;
     char byte;
-    int fd = nyario_connect(at->address);
+    int fd = nyario_dial(at->address);
     GIVES(nyario_read(fd, &byte, 1), 0);
     GIVES(nyario_close(fd), 0);
     nyario_yield();
@@ -190,7 +190,7 @@ static void waits_for_more(int fd, void *arg) {
 
 static void *leaves_connections_open(void *arg) {
     struct meeting *at = arg;
-    at->fd = nyario_connect(at->address);
+    at->fd = nyario_dial(at->address);
     check_echo(at->fd, "x");
     GIVES(nyario_stop(), 0);
     return NULL;
@@ -204,17 +204,17 @@ static void end_with_the_loop(void) {
     CHECK(at.result == -ECANCELED);
     CHECK(at.step == 1);
     CHECK(fcntl(server, F_GETFD) < 0);
-    GIVES(nyario_connect(at.address), -ECONNREFUSED);
+    GIVES(nyario_dial(at.address), -ECONNREFUSED);
     GIVES(nyario_read(at.fd, &byte, 1), 0);
     GIVES(nyario_close(at.fd), 0);
 }
 
 static void *closes_the_server(void *arg) {
     struct meeting *at = arg;
-    int fd = nyario_connect(at->address);
+    int fd = nyario_dial(at->address);
     check_echo(fd, "before");
     GIVES(nyario_close(at->server), 0);
-    GIVES(nyario_connect(at->address), -ECONNREFUSED);
+    GIVES(nyario_dial(at->address), -ECONNREFUSED);
     check_echo(fd, "after");
     GIVES(nyario_close(fd), 0);
     return NULL;
@@ -230,7 +230,7 @@ static void end_the_loop_when_the_last_is_closed(void) {
 static void *asks_many_times(void *arg) {
     struct meeting *at = arg;
     for (int i = 0; i < 50; i++) {
-        int fd = nyario_connect(at->address);
+        int fd = nyario_dial(at->address);
         CHECK(fd >= 0);
         check_echo(fd, "once more");
         GIVES(nyario_close(fd), 0);

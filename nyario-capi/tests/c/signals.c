@@ -38,7 +38,7 @@ static void stop_an_idle_loop(void) {
     GIVES(nyario_loop(), 0);
     CHECK(stop_gave == 0);
     CHECK(pthread_join(other, NULL) == 0);
-    GIVES(nyario_connect(address), -ECONNREFUSED);
+    GIVES(nyario_dial(address), -ECONNREFUSED);
 }
 
 static void *raises(void *arg) {
@@ -75,7 +75,7 @@ static void *pesters(void *thread) {
 static void *talks(void *arg) {
     (void)arg;
     for (int round = 0; round < 20; round++) {
-        int fd = nyario_connect(address);
+        int fd = nyario_dial(address);
         CHECK(fd >= 0);
         for (int i = 0; i < 100; i++)
             check_echo(fd, "undisturbed");

@@ -5,7 +5,7 @@
 enum { THREADS = 8, ROUND_TRIPS = 500 };
 
 static void *asks_often(void *arg) {
-    int fd = nyario_connect(arg);
+    int fd = nyario_dial(arg);
     CHECK(fd >= 0);
     for (int i = 0; i < ROUND_TRIPS; i++)
         check_echo(fd, "ping");
@@ -42,7 +42,7 @@ static void take_their_servers_with_them(void) {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, registers_and_leaves, address) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
-    GIVES(nyario_connect(address), -ECONNREFUSED);
+    GIVES(nyario_dial(address), -ECONNREFUSED);
 }
 
 static int lowest_free_descriptor(void) {

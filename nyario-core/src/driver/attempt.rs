@@ -15,7 +15,8 @@ const PIPE_ATOMIC: usize = 4096;
 /// The request's pointers must be valid for what it does.
 #[inline]
 pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: bool, request: &Request) -> i32 {
-    let Request { fd, ptr, len, .. } = *request;
+    let Request { fd, ptr, len, events, .. } = *request;
+    let flags = events as i32 | libc::MSG_DONTWAIT;
     let mut one = libc::iovec { iov_base: ptr.cast(), iov_len: len };
     let (iov, count) = match request.code {
         Code::Readv | Code::Writev => (ptr.cast::<libc::iovec>(), len),
@@ -25,6 +26,10 @@ pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: boo
         // SAFETY: the buffers are the caller's to lend, `one` outlives the calls, and each call blocks on nothing.
         let result = unsafe {
             match request.code {
+                Code::RecvWith => kernel.recv(fd, ptr, len, flags),
+                Code::SendWith => kernel.send(fd, ptr, len, flags | libc::MSG_NOSIGNAL),
+                Code::RecvMsg => kernel.recvmsg(fd, ptr.cast(), flags),
+                Code::SendMsg => kernel.sendmsg(fd, ptr.cast(), flags | libc::MSG_NOSIGNAL),
                 Code::Recv => kernel.recv(fd, ptr, len, libc::MSG_DONTWAIT),
                 Code::Send => kernel.send(fd, ptr, len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL),
                 Code::Read if kind == Kind::Socket => kernel.recv(fd, ptr, len, libc::MSG_DONTWAIT),
@@ -41,8 +46,8 @@ pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: boo
                 }
                 Code::Read | Code::Readv => read_stream(kernel, kind, fd, iov, count),
                 Code::Write | Code::Writev => write_stream(kernel, kind, fd, iov, count),
-                Code::Accept | Code::AcceptMulti => accept(kernel, nonblocking, fd) as isize,
-                Code::Poll => poll(kernel, fd, request.events as i16) as isize,
+                Code::Accept | Code::AcceptMulti => accept(kernel, nonblocking, request) as isize,
+                Code::Poll => poll(kernel, fd, events as i16) as isize,
                 // Asked only when a read is believed to succeed; whoever reads finds out.
                 Code::AtHand => 1,
                 Code::Connect => kernel.connect(fd, ptr.cast(), len as u32) as isize,
@@ -101,14 +106,19 @@ pub(super) fn poll<K: Kernel>(kernel: &K, fd: Fd, events: i16) -> i32 {
     }
 }
 
-fn accept<K: Kernel>(kernel: &K, nonblocking: bool, fd: Fd) -> i32 {
+unsafe fn accept<K: Kernel>(kernel: &K, nonblocking: bool, request: &Request) -> i32 {
+    let Request { fd, ptr, len, .. } = *request;
     if !nonblocking {
         let ready = poll(kernel, fd, libc::POLLIN);
         if ready < 0 {
             return ready;
         }
     }
-    kernel.accept(fd, libc::SOCK_CLOEXEC)
+    if ptr.is_null() {
+        return kernel.accept(fd, libc::SOCK_CLOEXEC);
+    }
+    // SAFETY: forwarded from the caller, who lends the address and the place of its length.
+    unsafe { kernel.accept_from(fd, ptr.cast(), std::ptr::with_exposed_provenance_mut(len), libc::SOCK_CLOEXEC) }
 }
 
 /// `RWF_NOWAIT` spares a descriptor's blocking mode, which it may share with other processes; what does not know the

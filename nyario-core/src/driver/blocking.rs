@@ -19,13 +19,16 @@ impl Blocking {
     ///
     /// # Errors
     ///
-    /// `EBADF` for a descriptor that is not open, `EINVAL` for an operation that needs a loop.
+    /// `EBADF` for a descriptor that is not open, `ENOTSOCK` for one that would have to be a socket, `EINVAL` for an operation that needs a loop.
     pub fn new<K: Kernel>(kernel: &K, op: Op) -> Result<Blocking, Errno> {
         let request = Request::new(op);
         if matches!(request.code, Code::Close | Code::Park | Code::AcceptMulti) {
             return Err(Errno(libc::EINVAL));
         }
         let kind = classify(kernel.status(request.fd)?);
+        if request.code.needs_socket() && kind != Kind::Socket {
+            return Err(Errno(libc::ENOTSOCK));
+        }
         let nonblocking = kernel.flags(request.fd) & libc::O_NONBLOCK != 0;
         Ok(Blocking { request, kind, nonblocking, connecting: Cell::new(false) })
     }

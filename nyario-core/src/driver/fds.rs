@@ -40,6 +40,12 @@ pub(super) enum Multishot {
     Stopping,
 }
 
+impl Multishot {
+    pub(super) fn is_off(self) -> bool {
+        self == Multishot::Off
+    }
+}
+
 /// No provided buffer.
 pub(super) const NO_BUFFER: u16 = u16::MAX;
 
@@ -55,8 +61,10 @@ pub(super) struct FdRecord {
     pub(super) multishot: Multishot,
     /// No new operation is taken; the close happens when nothing is in flight any more.
     pub(super) closing: bool,
-    /// nyario opened it and sees every read of it, so bytes may be received before they are asked for.
+    /// nyario opened it and sees every read of it.
     pub(super) owned: bool,
+    /// It is ours and carries nothing but bytes, so they may be received before they are asked for.
+    pub(super) ahead: bool,
     /// The descriptor is known to be non-blocking.
     pub(super) nonblocking: bool,
     /// A short transfer means that the kernel has (or takes) no more: true of byte streams, not of messages.
@@ -87,6 +95,7 @@ impl FdRecord {
         multishot: Multishot::Off,
         closing: false,
         owned: false,
+        ahead: false,
         nonblocking: false,
         drains: false,
         direct: 0,

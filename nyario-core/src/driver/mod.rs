@@ -11,15 +11,18 @@
 //! The driver knows nothing of fibers: a waiter is one word, handed in with an operation and handed back with its
 //! completion. Every backend gives the same answers; `NYARIO_BACKEND` picks one.
 
+mod ahead;
 mod attempt;
 mod blocking;
+mod carries;
 mod config;
+mod embedding;
 mod epoll;
 mod fds;
 mod ledger;
 mod list;
 #[cfg(test)]
-mod numbers;
+pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;
@@ -28,6 +31,7 @@ mod uring;
 mod wake;
 
 pub use blocking::Blocking;
+pub use carries::Carries;
 pub use config::{BackendKind, Config};
 pub use op::{Completion, Op, OpId, Submitted};
 pub use wake::Waker;
@@ -37,7 +41,7 @@ use epoll::Epoll;
 use fds::{Kind, ready};
 use ledger::Ledger;
 use list::Index;
-use op::{Code, Reason, Request, State};
+use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
@@ -117,14 +121,6 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// The backend's own descriptor: it polls as readable when a turn has something to do.
-    pub fn descriptor(&self) -> Fd {
-        match &self.backend {
-            Backend::Uring(uring) => uring.descriptor(),
-            Backend::Readiness(readiness) => readiness.descriptor(),
-        }
-    }
-
     /// Begins an operation on behalf of `waiter`, with a deadline in nanoseconds of the kernel's monotonic clock
     /// (0: none). Past the deadline the operation is cancelled and completes with `-ETIMEDOUT`, unless it completes
     /// with something better while it is being cancelled.
@@ -158,6 +154,36 @@ impl<K: Kernel> Driver<K> {
             timers.insert(slab, id.index, deadline);
         }
         submitted
+    }
+
+    /// Carries a socket's call with flags out if that can be done at once; `-EAGAIN` when it would have to wait, or
+    /// when others wait before it. What `MSG_DONTWAIT` asks for.
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must be valid.
+    pub unsafe fn attempt(&mut self, op: Op) -> i32 {
+        let request = Request::new(op);
+        debug_assert!(request.code.is_message());
+        let fd = request.fd;
+        let side = request.code.side();
+        let Some(record) = self.ledger.fds.known(fd).filter(|record| record.owned) else {
+            // SAFETY: forwarded from the caller. The driver holds nothing of what is not its own.
+            return unsafe { attempt::attempt(&self.ledger.kernel, Kind::Socket, true, &request) };
+        };
+        if record.closing {
+            return -libc::EBADF;
+        }
+        if !record.queue(side).is_empty() {
+            return -libc::EAGAIN;
+        }
+        // Nobody has to have been told of what is there by now.
+        record.ready |= if side == Side::Read { ready::READ } else { ready::WRITE };
+        if !record.multishot.is_off() && self.peek(fd).is_empty() {
+            self.look(Some(0));
+            self.absorb();
+        }
+        self.try_known(&request).unwrap_or(-libc::EAGAIN)
     }
 
     /// Begins an operation on a descriptor that we did not open. Its number may have come to another file since the
@@ -245,17 +271,18 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Makes a byte stream that nyario has just opened its own: whoever reads it reads it through the driver, which
-    /// may therefore receive ahead. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
+    /// Makes a socket that nyario has just opened its own: whoever reads it reads it through the driver, which may
+    /// therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
     ///
     /// # Errors
     ///
     /// When the backend cannot register it, the kernel's reason; it stays open.
-    pub fn own(&mut self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
+    pub fn own(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
         self.disown(fd);
         let record = self.ledger.fds.open(fd, Kind::Socket);
         record.owned = true;
-        record.drains = true;
+        record.ahead = carries == Carries::Bytes;
+        record.drains = carries != Carries::Messages;
         record.nonblocking = nonblocking;
         match &mut self.backend {
             // What is there already is reported as the first edge.
@@ -268,7 +295,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Whether bytes of the descriptor may be received before they are asked for.
+    /// Whether the descriptor is the driver's: it may hold bytes of it.
     pub fn owns(&mut self, fd: Fd) -> bool {
         self.ledger.fds.known(fd).is_some_and(|record| record.owned)
     }
@@ -418,9 +445,7 @@ impl<K: Kernel> Driver<K> {
             limit = Some(0);
         }
         self.look(limit);
-        for (op, result) in self.waker.awaken() {
-            self.complete(op, result);
-        }
+        self.rouse();
         self.due = true;
     }
 

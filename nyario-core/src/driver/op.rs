@@ -37,6 +37,27 @@ pub enum Op {
         /// How many fit.
         len: usize,
     },
+    /// Like [`Op::Recv`], with flags. `MSG_DONTWAIT` says nothing here: [`Driver::attempt`](super::Driver::attempt) is
+    /// what does not wait.
+    RecvWith {
+        /// The socket.
+        fd: Fd,
+        /// Where the bytes go.
+        buf: *mut u8,
+        /// How many fit.
+        len: usize,
+        /// `MSG_*`.
+        flags: i32,
+    },
+    /// Receives one message, or what there is of a stream, with its sender's address and control data.
+    RecvMsg {
+        /// The socket.
+        fd: Fd,
+        /// Where everything goes; filled in as by `recvmsg(2)`.
+        msg: *mut libc::msghdr,
+        /// `MSG_*`, as with [`Op::RecvWith`].
+        flags: i32,
+    },
     /// Completes with a count above 0 once a read is likely to succeed, and reads nothing into the caller's memory.
     /// The caller then asks [`Driver::try_read`](super::Driver::try_read), which may still say `-EAGAIN`.
     AtHand {
@@ -70,6 +91,26 @@ pub enum Op {
         /// How many.
         len: usize,
     },
+    /// Like [`Op::Send`], with flags, as with [`Op::RecvWith`].
+    SendWith {
+        /// The socket.
+        fd: Fd,
+        /// The bytes.
+        buf: *const u8,
+        /// How many.
+        len: usize,
+        /// `MSG_*`.
+        flags: i32,
+    },
+    /// Sends one message, or what a stream takes of it. Never raises SIGPIPE.
+    SendMsg {
+        /// The socket.
+        fd: Fd,
+        /// Where everything is, as for `sendmsg(2)`.
+        msg: *const libc::msghdr,
+        /// `MSG_*`, as with [`Op::RecvWith`].
+        flags: i32,
+    },
     /// Accepts a connection, close-on-exec. With `multi`, completes once for each connection, `more` set, until it
     /// fails or is cancelled.
     Accept {
@@ -77,6 +118,15 @@ pub enum Op {
         fd: Fd,
         /// Whether to go on accepting.
         multi: bool,
+    },
+    /// Accepts one connection, close-on-exec, and tells its peer's address.
+    AcceptFrom {
+        /// The listening socket.
+        fd: Fd,
+        /// Where the address goes.
+        addr: *mut c_void,
+        /// How much room there is for it, and then how long it is.
+        len: *mut u32,
     },
     /// Connects a socket.
     Connect {
@@ -164,10 +214,14 @@ pub(super) enum Code {
     Read,
     Readv,
     Recv,
+    RecvWith,
+    RecvMsg,
     AtHand,
     Write,
     Writev,
     Send,
+    SendWith,
+    SendMsg,
     Accept,
     AcceptMulti,
     Connect,
@@ -188,20 +242,27 @@ impl Code {
     /// Whether it moves bytes, and nothing else.
     pub(super) fn transfers(self) -> bool {
         match self {
-            Code::Read | Code::Readv | Code::Recv | Code::AtHand | Code::Write | Code::Writev | Code::Send => true,
+            Code::Read | Code::Readv | Code::Recv | Code::RecvWith | Code::RecvMsg | Code::AtHand => true,
+            Code::Write | Code::Writev | Code::Send | Code::SendWith | Code::SendMsg => true,
             Code::Accept | Code::AcceptMulti | Code::Connect | Code::Poll | Code::Close | Code::Park => false,
         }
     }
 
     /// Whether nothing but a socket can do it.
     pub(super) fn needs_socket(self) -> bool {
-        matches!(self, Code::Recv | Code::Send | Code::Accept | Code::AcceptMulti | Code::Connect)
+        self.is_message() || matches!(self, Code::Recv | Code::Send | Code::Accept | Code::AcceptMulti | Code::Connect)
+    }
+
+    /// Whether it is a socket's call with flags.
+    pub(super) fn is_message(self) -> bool {
+        matches!(self, Code::RecvWith | Code::RecvMsg | Code::SendWith | Code::SendMsg)
     }
 
     pub(super) fn side(self) -> Side {
         match self {
-            Code::Read | Code::Readv | Code::Recv | Code::AtHand | Code::Accept | Code::AcceptMulti => Side::Read,
-            Code::Write | Code::Writev | Code::Send | Code::Connect => Side::Write,
+            Code::Read | Code::Readv | Code::Recv | Code::RecvWith | Code::RecvMsg | Code::AtHand => Side::Read,
+            Code::Accept | Code::AcceptMulti => Side::Read,
+            Code::Write | Code::Writev | Code::Send | Code::SendWith | Code::SendMsg | Code::Connect => Side::Write,
             Code::Poll | Code::Close | Code::Park => Side::Poll,
         }
     }
@@ -213,6 +274,7 @@ pub(super) struct Request {
     pub(super) ptr: *mut u8,
     pub(super) len: usize,
     pub(super) fd: Fd,
+    /// The events of a poll, the flags of a socket's call.
     pub(super) events: u32,
     pub(super) code: Code,
 }
@@ -226,14 +288,25 @@ impl Request {
     pub(super) fn new(op: Op) -> Request {
         let request =
             |code, fd, ptr: *mut u8, len: usize| Request { ptr, len: len.min(TRANSFER_MAX), fd, events: 0, code };
+        let message = |code, fd, ptr: *mut u8, len: usize, flags: i32| Request {
+            events: (flags & !libc::MSG_DONTWAIT) as u32,
+            ..request(code, fd, ptr, len)
+        };
         match op {
             Op::Read { fd, buf, len } => request(Code::Read, fd, buf, len),
             Op::Readv { fd, iov, count } => request(Code::Readv, fd, iov.cast_mut().cast(), count),
             Op::Recv { fd, buf, len } => request(Code::Recv, fd, buf, len),
+            Op::RecvWith { fd, buf, len, flags } => message(Code::RecvWith, fd, buf, len, flags),
+            Op::RecvMsg { fd, msg, flags } => message(Code::RecvMsg, fd, msg.cast(), 0, flags),
             Op::AtHand { fd } => request(Code::AtHand, fd, std::ptr::null_mut(), 0),
             Op::Write { fd, buf, len } => request(Code::Write, fd, buf.cast_mut(), len),
             Op::Writev { fd, iov, count } => request(Code::Writev, fd, iov.cast_mut().cast(), count),
             Op::Send { fd, buf, len } => request(Code::Send, fd, buf.cast_mut(), len),
+            Op::SendWith { fd, buf, len, flags } => message(Code::SendWith, fd, buf.cast_mut(), len, flags),
+            Op::SendMsg { fd, msg, flags } => message(Code::SendMsg, fd, msg.cast_mut().cast(), 0, flags),
+            Op::AcceptFrom { fd, addr, len } => {
+                Request { len: len.expose_provenance(), ..request(Code::Accept, fd, addr.cast(), 0) }
+            }
             Op::Accept { fd, multi: false } => request(Code::Accept, fd, std::ptr::null_mut(), 0),
             Op::Accept { fd, multi: true } => request(Code::AcceptMulti, fd, std::ptr::null_mut(), 0),
             Op::Connect { fd, addr, len } => request(Code::Connect, fd, addr.cast_mut().cast(), len as usize),

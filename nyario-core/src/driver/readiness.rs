@@ -68,6 +68,11 @@ impl Readiness {
         self.poller.has_news() || !self.accepting.is_empty()
     }
 
+    /// Whether everything that is to happen shows at the descriptor.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.has_news() && self.rested.is_empty()
+    }
+
     pub(super) fn descriptor(&self) -> Fd {
         match &self.poller {
             Poller::Epoll(epoll) => epoll.descriptor(),

@@ -12,14 +12,18 @@
 //! Whoever wakes first pushes what it has to say and then swaps NOTIFIED in; only the one that finds SLEEPING pays a
 //! system call. The loop goes to sleep by exchanging RUNNING for SLEEPING, which fails exactly when a wake-up came
 //! since it last looked, so none is lost. No other thread touches anything of the loop but this.
+//!
+//! A loop that is embedded in a foreign one sleeps abroad: in that loop's wait instead of its own. Whoever finds it
+//! SLEEPING there calls the alarm that the host has set, or writes to the eventfd that the foreign loop watches.
 
 use super::op::OpId;
 use crate::sys::{Errno, Fd, Kernel, check};
 #[cfg(all(test, loom))]
-use loom::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use std::sync::Arc;
 #[cfg(not(all(test, loom)))]
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr as AlarmPtr};
 
 const RUNNING: u8 = 0;
 const SLEEPING: u8 = 1;
@@ -37,11 +41,17 @@ struct Mailbox {
     word: AtomicU8,
     /// A stack of notes (Treiber 1986); the loop takes it whole, so the ABA question does not arise.
     notes: AtomicPtr<Note>,
+    /// Where the loop sleeps, while it does.
+    abroad: AtomicBool,
 }
 
 impl Mailbox {
     fn new() -> Mailbox {
-        Mailbox { word: AtomicU8::new(RUNNING), notes: AtomicPtr::new(std::ptr::null_mut()) }
+        Mailbox {
+            word: AtomicU8::new(RUNNING),
+            notes: AtomicPtr::new(std::ptr::null_mut()),
+            abroad: AtomicBool::new(false),
+        }
     }
 
     /// Makes the loop look. `true` says that it sleeps, and the caller has to see to it that it does not.
@@ -68,12 +78,26 @@ impl Mailbox {
         self.word.compare_exchange(RUNNING, SLEEPING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// Like [`fall_asleep`](Self::fall_asleep), in a foreign loop; asleep already is well.
+    fn fall_asleep_abroad(&self) -> bool {
+        // Whoever wakes reads it after the word. One that is late, and finds the loop in its next sleep, errs at the
+        // worst about where that is, and has nothing to tell it: the wake-up was seen when this sleep ended.
+        self.abroad.store(true, Ordering::Relaxed);
+        self.fall_asleep() || self.word.load(Ordering::Acquire) == SLEEPING
+    }
+
+    /// Where a loop sleeps that [`notify`](Self::notify) has found asleep.
+    fn is_abroad(&self) -> bool {
+        self.abroad.load(Ordering::Relaxed)
+    }
+
     /// Declares the loop awake and takes what was said to it, oldest first.
     fn awaken(&self) -> Vec<(OpId, i32)> {
         // A plain look first: this runs every turn, and a swap would take the cache line for itself.
         if self.word.load(Ordering::Acquire) == RUNNING {
             return Vec::new();
         }
+        self.abroad.store(false, Ordering::Relaxed);
         self.word.swap(RUNNING, Ordering::AcqRel);
         unpack(self.notes.swap(std::ptr::null_mut(), Ordering::Acquire))
     }
@@ -85,16 +109,35 @@ impl Drop for Mailbox {
     }
 }
 
+/// What to call when a loop is woken that sleeps abroad.
+struct Alarm {
+    ring: Option<Box<dyn Fn() + Send + Sync>>,
+    /// The alarm before, which somebody may still be calling.
+    before: *mut Alarm,
+}
+
 /// The part of a loop that any thread may touch.
 struct Shared<K: Kernel> {
     mailbox: Mailbox,
     event: Fd,
+    /// What a foreign loop watches, if that is an eventfd; else -1.
+    abroad: AtomicI32,
+    alarm: AlarmPtr<Alarm>,
     kernel: K,
 }
 
 impl<K: Kernel> Drop for Shared<K> {
     fn drop(&mut self) {
         self.kernel.close(self.event);
+        let abroad = self.abroad.load(Ordering::Relaxed);
+        if abroad >= 0 {
+            self.kernel.close(abroad);
+        }
+        let mut alarm = self.alarm.load(Ordering::Acquire);
+        while !alarm.is_null() {
+            // SAFETY: each came from a box in `set_alarm`, and nobody who could call it is left.
+            alarm = unsafe { Box::from_raw(alarm) }.before;
+        }
     }
 }
 
@@ -111,14 +154,48 @@ impl<K: Kernel> Clone for Waker<K> {
 impl<K: Kernel> Waker<K> {
     pub(super) fn new(kernel: K) -> Result<Waker<K>, Errno> {
         let event = check(kernel.eventfd())?;
-        Ok(Waker(Arc::new(Shared { mailbox: Mailbox::new(), event, kernel })))
+        let alarm = AlarmPtr::new(std::ptr::null_mut());
+        Ok(Waker(Arc::new(Shared { mailbox: Mailbox::new(), event, abroad: AtomicI32::new(-1), alarm, kernel })))
     }
 
     /// Makes the loop take a turn soon. Async-signal-safe.
     pub fn wake(&self) {
         if self.0.mailbox.notify() {
+            if self.0.mailbox.is_abroad() {
+                return self.wake_abroad();
+            }
             self.0.kernel.eventfd_signal(self.0.event);
         }
+    }
+
+    #[cold]
+    fn wake_abroad(&self) {
+        // SAFETY: alarms stay until the last waker is gone.
+        let alarm = unsafe { self.0.alarm.load(Ordering::Acquire).as_ref() };
+        if let Some(ring) = alarm.and_then(|alarm| alarm.ring.as_ref()) {
+            return ring();
+        }
+        let abroad = self.0.abroad.load(Ordering::Relaxed);
+        self.0.kernel.eventfd_signal(if abroad >= 0 { abroad } else { self.0.event });
+    }
+
+    /// An eventfd for a foreign loop to watch, which becomes readable when one that sleeps abroad is woken; made on the
+    /// first call. Reading it does not wait.
+    pub(super) fn event_abroad(&self) -> Result<Fd, Errno> {
+        let present = self.0.abroad.load(Ordering::Relaxed);
+        if present >= 0 {
+            return Ok(present);
+        }
+        let event = check(self.0.kernel.eventfd())?;
+        self.0.kernel.set_flags(event, libc::O_NONBLOCK);
+        self.0.abroad.store(event, Ordering::Relaxed);
+        Ok(event)
+    }
+
+    /// Sets what is called when the loop is woken while a foreign loop waits in its stead. For the loop's thread.
+    pub(super) fn set_alarm(&self, ring: Option<Box<dyn Fn() + Send + Sync>>) {
+        let before = self.0.alarm.load(Ordering::Relaxed);
+        self.0.alarm.store(Box::into_raw(Box::new(Alarm { ring, before })), Ordering::Release);
     }
 
     /// Makes the loop's blocking wait return even if it was not seen to be asleep. Async-signal-safe; costs a system
@@ -143,6 +220,11 @@ impl<K: Kernel> Waker<K> {
     /// Declares the loop asleep. `false` means that a wake-up came first: do not block.
     pub(super) fn fall_asleep(&self) -> bool {
         self.0.mailbox.fall_asleep()
+    }
+
+    /// Declares the loop asleep in a foreign one. `false` means that a wake-up came first.
+    pub(super) fn fall_asleep_abroad(&self) -> bool {
+        self.0.mailbox.fall_asleep_abroad()
     }
 
     /// Declares the loop awake and takes what was said to it, oldest first.
@@ -207,13 +289,25 @@ mod models {
 
         fn turn(&self) -> Vec<(OpId, i32)> {
             if self.mailbox.fall_asleep() {
-                let mut rung = self.bell.0.lock().unwrap();
-                while !*rung {
-                    rung = self.bell.1.wait(rung).unwrap();
-                }
-                *rung = false;
+                self.wait();
             }
             self.mailbox.awaken()
+        }
+
+        /// A foreign loop's round: asked twice, as it may, before it sleeps.
+        fn foreign_turn(&self) -> Vec<(OpId, i32)> {
+            if self.mailbox.fall_asleep_abroad() && self.mailbox.fall_asleep_abroad() {
+                self.wait();
+            }
+            self.mailbox.awaken()
+        }
+
+        fn wait(&self) {
+            let mut rung = self.bell.0.lock().unwrap();
+            while !*rung {
+                rung = self.bell.1.wait(rung).unwrap();
+            }
+            *rung = false;
         }
     }
 
@@ -240,6 +334,24 @@ mod models {
             }
             seen.sort();
             assert_eq!(seen, [0, 1]);
+            others.into_iter().for_each(|other| other.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn no_note_is_lost_on_a_loop_that_sleeps_abroad() {
+        explore(|| {
+            let looped = Loop::new();
+            let others: Vec<_> = (0..2)
+                .map(|number| {
+                    let looped = looped.clone();
+                    thread::spawn(move || looped.complete(number))
+                })
+                .collect();
+            let mut seen = looped.foreign_turn();
+            while seen.len() < 2 {
+                seen.extend(if seen.is_empty() { looped.turn() } else { looped.foreign_turn() });
+            }
             others.into_iter().for_each(|other| other.join().unwrap());
         });
     }

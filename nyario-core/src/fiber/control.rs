@@ -1,14 +1,27 @@
 //! A fiber's control block. It lies at the top of the fiber's own stack, and what the fiber runs lies right below it:
 //! spawning allocates nothing else, and the lines that a switch touches are neighbours.
 
+use super::cold::Cold;
 use super::context::{Context, switch};
-use super::stack::{ALIGN, STACK_SIZE, Slot};
+use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
+use super::timers::TimerId;
 use crate::conn::ConnId;
 use crate::driver::OpId;
 
 /// How a fiber's code ended: its value, and whether it ended well.
 pub(super) type End = (u64, bool);
+
+/// Who is to be told of a fiber's end.
+#[derive(Clone, Copy)]
+pub(super) enum Errand {
+    /// Only who joins it.
+    Own,
+    /// The accepted connection that ends with it.
+    Serves(ConnId),
+    /// The timer whose call it is.
+    Timer(TimerId),
+}
 
 /// The words that a fiber gives the loop.
 const SUSPENDED: u64 = 0;
@@ -30,14 +43,17 @@ pub(super) struct Fiber {
     /// The next in the ready queue.
     pub(super) next: *mut Fiber,
     pub(super) id: FiberId,
-    /// The accepted connection that ends with it.
-    pub(super) conn: Option<ConnId>,
+    pub(super) errand: Errand,
     pub(super) slot: Slot,
     /// Once it has ended.
     end: End,
     /// Drops the code of a fiber that has never run.
     discard: Option<unsafe fn(*mut Fiber)>,
+    /// What only some fibers have, or null.
+    pub(super) cold: *mut Cold,
 }
+
+const _: () = assert!(size_of::<Fiber>() == 128);
 
 /// A fiber and what it runs, as they lie on its stack.
 #[repr(C)]
@@ -48,13 +64,13 @@ struct Whole<F> {
 
 impl Fiber {
     /// Lays a fiber out on a stack. `code` runs when it is first resumed; `id` is filled in by the caller.
-    pub(super) fn create<F>(slot: Slot, conn: Option<ConnId>, code: F) -> *mut Fiber
+    pub(super) fn create<F>(slot: Slot, errand: Errand, code: F) -> *mut Fiber
     where
         F: FnOnce() -> End + 'static,
     {
         const {
             assert!(align_of::<Whole<F>>() <= ALIGN, "what a fiber runs is aligned to a cache line at most");
-            assert!(size_of::<Whole<F>>() <= STACK_SIZE / 4, "what a fiber runs leaves room on its stack");
+            assert!(size_of::<Whole<F>>() <= STACK_LEAST / 4, "what a fiber runs leaves room on its stack");
         }
         let whole = slot.below(size_of::<Whole<F>>()).cast::<Whole<F>>();
         // SAFETY: the top of an unused stack, large and aligned enough; what runs grows down from there.
@@ -69,10 +85,11 @@ impl Fiber {
                 cancelled: false,
                 next: std::ptr::null_mut(),
                 id: FiberId::from_word(0),
-                conn,
+                errand,
                 slot,
                 end: (0, false),
                 discard: Some(discard::<F>),
+                cold: std::ptr::null_mut(),
             });
             fiber
         }

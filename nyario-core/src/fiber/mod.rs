@@ -16,12 +16,19 @@
 //! one of its buffers it stays parked, so a buffer on its stack is as good as any.
 
 mod blocking;
+mod callback;
+mod cold;
 mod context;
 mod control;
+mod lists;
+mod name;
 mod scheduler;
 mod stack;
 mod table;
+mod timers;
 
+pub use name::Name;
+pub(crate) use scheduler::Overflow;
 pub use scheduler::{Loop, Options};
-pub(crate) use stack::STACK_SIZE;
 pub use table::FiberId;
+pub use timers::TimerId;

@@ -1,17 +1,25 @@
 //! The loop of native fibers.
 
+mod embedding;
+
 use super::blocking;
+use super::cold::Spare;
 use super::context::Context;
-use super::control::Fiber;
-use super::stack::StackPool;
+use super::control::{Errand, Fiber};
+use super::lists::Lists;
+use super::name::Name;
+use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
+use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Linux, check};
 use std::cell::{Cell, UnsafeCell};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
 const SWITCHES_PER_TURN: u32 = 256;
@@ -22,35 +30,140 @@ const REFUSALS: u32 = 1000;
 
 /// How a fiber is spawned.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// Nobody will join it; its outcome is dropped.
     pub detached: bool,
+    /// What it is called in what people read: see [`Name::new`]. Empty is none.
+    pub name: &'a str,
+    /// How many bytes of stack it can use, from 16 KiB to 64 MiB, rounded up to a power of two; 0 for what the loop's
+    /// fibers have unless they ask, 256 KiB if [`Loop::set_stack_size`] says nothing else.
+    pub stack_size: usize,
+}
+
+impl Options<'static> {
+    /// Of a fiber that nobody will join.
+    pub const DETACHED: Options<'static> = Options { detached: true, name: "", stack_size: 0 };
+}
+
+/// A fiber that has used up its stack.
+pub(crate) struct Overflow {
+    pub(crate) fiber: FiberId,
+    pub(crate) name: Name,
+    pub(crate) stack_size: usize,
 }
 
 /// What serves a connection: called on a fiber of its own with the connection's descriptor.
 type Handler = Rc<dyn Fn(Fd)>;
 
-struct Inner<K: Kernel> {
-    runtime: Runtime<K>,
+/// What waits for room among the fibers.
+#[derive(Clone, Copy)]
+enum Waiting {
+    /// The handler of a connection.
+    Handler(ConnId, u64),
+    /// The call of a timer.
+    Call(TimerId),
+}
+
+pub(super) struct Inner<K: Kernel> {
+    pub(super) runtime: Runtime<K>,
+    pub(super) timers: Timers,
     fibers: FiberTable,
     stacks: StackPool<K>,
+    spare: Spare,
+    /// The stacks of fibers that ask for none.
+    class: Class,
+    /// How many fibers there may be.
+    most: usize,
     handlers: Vec<Handler>,
+    crowded: VecDeque<Waiting>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
     fn has_work(&self) -> bool {
-        self.fibers.live() > 0 || self.runtime.serving() > 0
+        self.fibers.live() + self.timers.live() + self.crowded.len() > 0 || self.runtime.serving() > 0
+    }
+
+    fn has_room(&self) -> bool {
+        self.fibers.live() < self.most
+    }
+
+    /// Whether what is to run on a new fiber may start. If not, it joins those that wait for their turn.
+    fn admits(&mut self, waiting: Waiting) -> bool {
+        let admitted = self.crowded.is_empty() && self.has_room();
+        if !admitted {
+            self.crowded.push_back(waiting);
+        }
+        admitted
+    }
+
+    /// Whether one of those that wait for room has it now.
+    fn crowd_moves(&self) -> bool {
+        !self.crowded.is_empty() && self.has_room()
+    }
+
+    /// Whether somebody does not wait for anything any more.
+    fn wants_to_run(&self) -> bool {
+        !self.ready.is_empty() || self.crowd_moves()
+    }
+
+    /// Whose turn it is of those that wait for room.
+    fn next_in_crowd(&mut self) -> Option<Waiting> {
+        while self.crowd_moves() {
+            match self.crowded.pop_front() {
+                Some(Waiting::Handler(conn, _)) if !self.runtime.conns().is_open(conn) => {}
+                next => return next,
+            }
+        }
+        None
+    }
+
+    /// The fiber of that name, until it has ended.
+    fn fiber(&mut self, id: FiberId) -> Result<*mut Fiber, Errno> {
+        let entry = self.fibers.get(id).filter(|entry| !entry.fiber.is_null()).ok_or(Errno(libc::ESRCH))?;
+        Ok(entry.fiber)
+    }
+
+    /// Calls a fiber by a name.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must not have ended.
+    unsafe fn call(&mut self, fiber: *mut Fiber, name: Name) {
+        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        unsafe {
+            if (*fiber).cold.is_null() {
+                if name.is_empty() {
+                    return;
+                }
+                (*fiber).cold = self.spare.take();
+            }
+            (*(*fiber).cold).name = name;
+        }
+    }
+
+    /// Takes back what a fiber leaves that has ended, or that will never run.
+    ///
+    /// # Safety
+    ///
+    /// Nothing of the fiber, which lies on that stack, may be touched any more.
+    unsafe fn clear(&mut self, fiber: *mut Fiber, slot: Slot) {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.spare.give((*fiber).cold) };
+        self.stacks.give(slot);
     }
 }
 
 impl<K: Kernel> Drop for Inner<K> {
     /// What fibers that never ran were to run goes with them.
     fn drop(&mut self) {
-        for fiber in self.fibers.fibers() {
+        let fibers: Vec<*mut Fiber> = self.fibers.fibers().collect();
+        for fiber in fibers {
             // SAFETY: a fiber in the table has not ended, and nobody resumes it any more.
-            if let Some(slot) = unsafe { Fiber::discard(fiber) } {
-                self.stacks.give(slot);
+            unsafe {
+                if let Some(slot) = Fiber::discard(fiber) {
+                    self.clear(fiber, slot);
+                }
             }
         }
     }
@@ -67,9 +180,16 @@ pub struct Loop<K: Kernel = Linux> {
     credit: Cell<u32>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
-    ending: Cell<bool>,
+    pub(super) ending: Cell<bool>,
+    /// What calls that wait for several descriptors write down.
+    polls: Lists<OpId>,
+    pollfds: Lists<libc::pollfd>,
     kernel: K,
+    number: u64,
 }
+
+/// How many loops the process has made.
+static LOOPS: AtomicU64 = AtomicU64::new(0);
 
 impl<K: Kernel> Loop<K> {
     /// A loop over that kernel.
@@ -83,7 +203,12 @@ impl<K: Kernel> Loop<K> {
             runtime: Runtime::new(driver),
             fibers: FiberTable::new(),
             stacks: StackPool::new(kernel.clone()),
+            timers: Timers::new(),
+            spare: Spare::default(),
+            class: Class::default(),
+            most: usize::MAX,
             handlers: Vec::new(),
+            crowded: VecDeque::new(),
             ready: ReadyQueue::EMPTY,
         };
         Ok(Loop {
@@ -93,15 +218,18 @@ impl<K: Kernel> Loop<K> {
             credit: Cell::new(0),
             running: Cell::new(false),
             ending: Cell::new(false),
+            polls: Lists::new(),
+            pollfds: Lists::new(),
             kernel,
+            number: LOOPS.fetch_add(1, Ordering::Relaxed) + 1,
         })
     }
 
     /// Works on the loop's state. Nothing that is called within may switch fibers or run foreign code: that is what
     /// makes the borrow exclusive.
     #[inline(always)]
-    fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
-        // SAFETY: the loop is not Sync, `work` is one of this file's closures, and none of them switches, calls back
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut Inner<K>) -> R) -> R {
+        // SAFETY: the loop is not Sync, `work` is one of this folder's closures, and none of them switches, calls back
         // into the loop, or runs code that could.
         work(unsafe { &mut *self.inner.get() })
     }
@@ -110,32 +238,105 @@ impl<K: Kernel> Loop<K> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` when there is no room for a stack; `ECANCELED` when the loop is ending.
-    pub fn spawn(&self, options: Options, code: impl FnOnce() -> u64 + 'static) -> Result<FiberId, Errno> {
+    /// `EAGAIN` when there are as many fibers as [`set_fiber_limit`](Self::set_fiber_limit) allows; `ENOMEM` when there
+    /// is no room for a stack; `ECANCELED` when the loop is ending; `EINVAL` for a size of stack out of bounds, and as
+    /// [`Name::new`].
+    pub fn spawn(&self, options: Options<'_>, code: impl FnOnce() -> u64 + 'static) -> Result<FiberId, Errno> {
         if self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        let fiber = self.create(options.detached, None, code)?;
+        if !self.with(|inner| inner.has_room()) {
+            return Err(Errno(libc::EAGAIN));
+        }
+        let fiber = self.create(options, Errand::Own, code)?;
         self.with(|inner| inner.ready.push(fiber));
         // SAFETY: the fiber is new, and nothing has ended it.
         Ok(unsafe { (*fiber).id })
     }
 
-    fn create(
+    pub(super) fn create(
         &self,
-        detached: bool,
-        conn: Option<ConnId>,
+        options: Options<'_>,
+        errand: Errand,
         code: impl FnOnce() -> u64 + 'static,
     ) -> Result<*mut Fiber, Errno> {
+        let name = Name::new(options.name)?;
         self.with(|inner| {
-            let slot = inner.stacks.take()?;
+            let class = if options.stack_size == 0 { inner.class } else { Class::holding(options.stack_size)? };
+            let slot = inner.stacks.take(class)?;
             // A panic ends the fiber and not the loop; the panic hook has told of it by then.
             let guarded = move || catch_unwind(AssertUnwindSafe(code)).map_or((0, false), |value| (value, true));
-            let fiber = Fiber::create(slot, conn, guarded);
-            let id = inner.fibers.insert(fiber, detached);
+            let fiber = Fiber::create(slot, errand, guarded);
+            let id = inner.fibers.insert(fiber, options.detached);
             // SAFETY: the control block was just laid out.
-            unsafe { (*fiber).id = id };
+            unsafe {
+                (*fiber).id = id;
+                inner.call(fiber, name);
+            }
             Ok(fiber)
+        })
+    }
+
+    /// How many bytes of stack fibers have from now on that ask for no size; handlers are among them. From 16 KiB to
+    /// 64 MiB, rounded up to a power of two; 256 KiB if nothing is said.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` out of these bounds.
+    pub fn set_stack_size(&self, bytes: usize) -> Result<(), Errno> {
+        let class = Class::holding(bytes)?;
+        self.with(|inner| inner.class = class);
+        Ok(())
+    }
+
+    /// Allows so many fibers at a time, which is at least one; any number if nothing is said. Beyond it
+    /// [`spawn`](Self::spawn) says `EAGAIN`, and the handlers of connections wait for their turn. Fibers that are there
+    /// already stay.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for 0.
+    pub fn set_fiber_limit(&self, most: usize) -> Result<(), Errno> {
+        if most == 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        self.with(|inner| inner.most = most);
+        Ok(())
+    }
+
+    /// See [`Runtime::set_connection_limit`].
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for 0.
+    pub fn set_connection_limit(&self, most: usize) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.set_connection_limit(most))
+    }
+
+    /// What a fiber is called; an empty name if it is called nothing.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that id, or it has ended.
+    pub fn name(&self, id: FiberId) -> Result<Name, Errno> {
+        self.with(|inner| {
+            let fiber = inner.fiber(id)?;
+            // SAFETY: the fiber has not ended, so what lies behind the pointer is its own.
+            Ok(unsafe { (*fiber).cold.as_ref() }.map_or(Name::default(), |cold| cold.name))
+        })
+    }
+
+    /// Calls a fiber by a name from now on; an empty one is none.
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH` when there is none of that id, or it has ended.
+    pub fn set_name(&self, id: FiberId, name: Name) -> Result<(), Errno> {
+        self.with(|inner| {
+            let fiber = inner.fiber(id)?;
+            // SAFETY: it has not ended.
+            unsafe { inner.call(fiber, name) };
+            Ok(())
         })
     }
 
@@ -154,8 +355,8 @@ impl<K: Kernel> Loop<K> {
         })
     }
 
-    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber has ended. Then servers are
-    /// closed, the remaining fibers are cancelled and waited for, and connections are closed.
+    /// Runs until [`stop`](Self::stop), or until no server is left and every fiber and timer has ended. Then
+    /// servers are closed, timers ended, the remaining fibers are cancelled and waited for, and connections are closed.
     ///
     /// # Errors
     ///
@@ -165,7 +366,7 @@ impl<K: Kernel> Loop<K> {
             return Err(Errno(libc::EDEADLK));
         }
         while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
-            self.step();
+            self.step(None);
         }
         self.end();
         self.with(|inner| inner.runtime.rearm());
@@ -177,11 +378,21 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.has_work())
     }
 
-    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left.
-    /// Each of the first two has a bound of its own, so neither starves the other or the kernel.
-    fn step(&self) {
+    /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
+    /// for up to `limit` nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the
+    /// kernel.
+    fn step(&self, limit: Option<u64>) {
         self.credit.set(SWITCHES_PER_TURN);
         let mut delivered = 0;
+        while delivered < SWITCHES_PER_TURN
+            && let Some(waiting) = self.with(|inner| inner.next_in_crowd())
+        {
+            delivered += 1;
+            match waiting {
+                Waiting::Handler(conn, handler) => self.start(conn, handler),
+                Waiting::Call(timer) => self.call(timer, true),
+            }
+        }
         loop {
             while let Some(fiber) = self.next_ready() {
                 self.switch(fiber, 0);
@@ -193,14 +404,24 @@ impl<K: Kernel> Loop<K> {
             delivered += 1;
             match event {
                 Event::Resume { waiter, result } => self.switch(waiter as *mut Fiber, result),
-                Event::Start { conn, handler } => self.start(conn, handler),
+                Event::Start { conn, handler } => {
+                    if self.with(|inner| inner.admits(Waiting::Handler(conn, handler))) {
+                        self.start(conn, handler);
+                    }
+                }
+                Event::Alarm { timer } => {
+                    let timer = TimerId::from_word(timer);
+                    let admitted = self.with(|inner| inner.admits(Waiting::Call(timer)));
+                    self.call(timer, admitted);
+                }
             }
         }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let busy = !inner.ready.is_empty() || delivered == SWITCHES_PER_TURN || idle;
-            if inner.runtime.turn(busy, inner.stacks.wants_trimming()) {
+            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
+            let limit = if busy { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
                 inner.stacks.trim();
             }
         });
@@ -222,7 +443,7 @@ impl<K: Kernel> Loop<K> {
             handler(conn.fd());
             0
         };
-        match self.create(true, Some(conn), code) {
+        match self.create(Options::DETACHED, Errand::Serves(conn), code) {
             Ok(fiber) => self.switch(fiber, 0),
             Err(error) => {
                 eprintln!("nyario: a connection is dropped: {error}");
@@ -234,7 +455,7 @@ impl<K: Kernel> Loop<K> {
     /// Inlined where the loop hands out events: a call in between would cost each fiber two mispredicted returns (see
     /// `context`).
     #[inline(always)]
-    fn switch(&self, fiber: *mut Fiber, result: i32) {
+    pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
         self.current.set(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
@@ -249,21 +470,30 @@ impl<K: Kernel> Loop<K> {
     #[cold]
     fn bury(&self, fiber: *mut Fiber) {
         // SAFETY: it has ended, and its stack, on which it lies, is given back below; nothing of it is touched after that.
-        let (id, conn, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).conn, Fiber::bury(fiber)) };
-        self.with(|inner| {
+        let (id, errand, ((value, well), slot)) = unsafe { ((*fiber).id, (*fiber).errand, Fiber::bury(fiber)) };
+        let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
             inner.runtime.driver().complete(joiner, 1);
-            inner.stacks.give(slot);
-            if let Some(conn) = conn {
-                inner.runtime.finish(conn);
+            // SAFETY: as said above.
+            unsafe { inner.clear(fiber, slot) };
+            match errand {
+                Errand::Own => None,
+                Errand::Serves(conn) => {
+                    inner.runtime.finish(conn);
+                    None
+                }
+                Errand::Timer(timer) => inner.called(timer, self.kernel.now(), self.ending.get()),
             }
         });
+        // What a timer holds may be foreign code's.
+        drop(over);
     }
 
     /// Ends what the loop drives: nothing new, everything that waits is refused, and the kernel is reaped to the last.
     fn end(&self) {
         self.ending.set(true);
+        drop(self.with(|inner| inner.disarm()));
         self.with(|inner| {
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
@@ -272,12 +502,12 @@ impl<K: Kernel> Loop<K> {
                 inner.runtime.cancel(unsafe { (*fiber).op });
             }
         });
-        let live = || self.with(|inner| inner.fibers.live());
+        let live = || self.with(|inner| inner.fibers.live() + inner.crowded.len());
         let (mut stubborn, mut refusals) = (live(), 0);
         // With nobody left, what was accepted meanwhile is closed too, and closes end when the kernel has let go. A first
         // byte may start a handler even then, and that is waited for like the others.
         while refusals < REFUSALS && (stubborn > 0 || self.with(|inner| inner.runtime.wind_up())) {
-            self.step();
+            self.step(None);
             let left = live();
             refusals = if left == 0 || left < stubborn { 0 } else { refusals + 1 };
             stubborn = left;
@@ -316,10 +546,13 @@ impl<K: Kernel> Loop<K> {
     }
 
     /// The running fiber, if that address lies in the guard below its stack. Async-signal-safe.
-    pub(crate) fn overflowed(&self, addr: usize) -> Option<FiberId> {
-        let fiber = self.current.get();
-        // SAFETY: the current fiber is running, so it has not ended.
-        (!fiber.is_null()).then(|| unsafe { &*fiber }).filter(|fiber| fiber.slot.guards(addr)).map(|fiber| fiber.id)
+    pub(crate) fn overflowed(&self, addr: usize) -> Option<Overflow> {
+        // SAFETY: the current fiber is running, so it has not ended, and what lies behind the pointer is its own.
+        unsafe {
+            let fiber = self.current.get().as_ref().filter(|fiber| fiber.slot.guards(addr))?;
+            let name = fiber.cold.as_ref().map_or(Name::default(), |cold| cold.name);
+            Some(Overflow { fiber: fiber.id, name, stack_size: fiber.slot.size() })
+        }
     }
 
     /// Carries an operation out: on a fiber it suspends that fiber, elsewhere it blocks the thread. Honours the
@@ -408,6 +641,80 @@ impl<K: Kernel> Loop<K> {
         };
         // A park that ends by itself has met the deadline.
         check(if result == 0 { -libc::ETIMEDOUT } else { result })
+    }
+
+    /// Suspends the running fiber until one of several polls has something to tell, until that time (0: for ever), a cancel
+    /// or the fiber's deadline. Whatever was begun is over when it returns: above 0 for something to tell, 0 when the time
+    /// is up, or a negative errno. To be called on a fiber.
+    pub(crate) fn wait_for_any(&self, polls: impl Iterator<Item = (Fd, u32)>, until: u64) -> i32 {
+        self.polls.lend(|begun| {
+            let fiber = self.current.get();
+            // SAFETY: the fiber runs.
+            let deadline = unsafe { (*fiber).deadline };
+            let sooner = deadline != 0 && (until == 0 || deadline < until);
+            let submit = |op, deadline| {
+                // SAFETY: parks and polls lend no memory.
+                self.with(|inner| unsafe { inner.runtime.submit(op, fiber as u64, deadline) })
+            };
+            let park = match submit(Op::Park, if sooner { deadline } else { until }) {
+                Submitted::Pending(park) => park,
+                Submitted::Done(result) => return result,
+            };
+            let mut told = None;
+            for (fd, events) in polls {
+                match submit(Op::Poll { fd, events }, 0) {
+                    Submitted::Pending(id) => begun.push(id),
+                    Submitted::Done(result) => {
+                        told = Some(result);
+                        break;
+                    }
+                }
+            }
+            begun.push(park);
+            let mut left = begun.len();
+            let result = told.unwrap_or_else(|| {
+                left -= 1;
+                self.park_on(fiber, park)
+            });
+            self.with(|inner| begun.iter().for_each(|&id| inner.runtime.cancel(id)));
+            while left > 0 {
+                // Nobody cancels these but the loop above: the control block does not name them.
+                // SAFETY: the fiber runs, and each operation that is left resumes it once.
+                unsafe { Fiber::suspend(fiber) };
+                left -= 1;
+            }
+            if result == 0 && sooner { -libc::ETIMEDOUT } else { result }
+        })
+    }
+
+    /// Like [`park`](Self::park), for what has to be waited out: neither a cancel nor the deadline nor the end of the loop
+    /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
+    pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
+        let fiber = self.current.get();
+        // SAFETY: a park lends no memory.
+        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
+        let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
+        announce(id);
+        // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
+        unsafe { Fiber::suspend(fiber) };
+    }
+
+    /// Why the running fiber must not begin to wait, if there is a reason; off a fiber there is none.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED`, which is used up, and `ETIMEDOUT`.
+    pub(crate) fn refusal(&self) -> Result<(), Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the fiber runs.
+        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        if cancelled || self.ending.get() {
+            return Err(Errno(libc::ECANCELED));
+        }
+        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
@@ -533,9 +840,8 @@ impl<K: Kernel> Loop<K> {
     /// `ESRCH` when there is none of that name, or it has ended.
     pub fn cancel(&self, id: FiberId) -> Result<(), Errno> {
         self.with(|inner| {
-            let entry = inner.fibers.get(id).filter(|entry| !entry.fiber.is_null()).ok_or(Errno(libc::ESRCH))?;
-            let fiber = entry.fiber;
-            // SAFETY: the fiber has not ended.
+            let fiber = inner.fiber(id)?;
+            // SAFETY: it has not ended.
             unsafe {
                 (*fiber).cancelled = true;
                 inner.runtime.cancel((*fiber).op);
@@ -577,6 +883,45 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.opened(fd, nonblocking)).map(drop)
     }
 
+    /// The same of a socket of which it is known what comes by it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::own`].
+    pub fn opened_as(&self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
+        self.with(|inner| inner.runtime.opened_as(fd, nonblocking, carries)).map(drop)
+    }
+
+    /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`].
+    ///
+    /// # Safety
+    ///
+    /// The operation's pointers must be valid.
+    pub unsafe fn attempt(&self, op: Op) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().attempt(op) })
+    }
+
+    /// Lists of descriptors to be borrowed while a call waits for them.
+    pub(crate) fn pollfds(&self) -> &Lists<libc::pollfd> {
+        &self.pollfds
+    }
+
+    /// The poll bits among `events` that hold because of what the loop has received: see [`Driver::held`].
+    pub(crate) fn held(&self, fd: Fd, events: u32) -> u32 {
+        self.with(|inner| inner.runtime.driver().held(fd, events))
+    }
+
+    /// Works off what the kernel has received for the loop: see [`Driver::catch_up`].
+    pub(crate) fn catch_up(&self, fd: Fd) {
+        self.with(|inner| inner.runtime.driver().catch_up(fd));
+    }
+
+    /// Receives nothing ahead any more: see [`Driver::fall_behind`].
+    pub(crate) fn fall_behind(&self, fd: Fd) {
+        self.with(|inner| inner.runtime.driver().fall_behind(fd));
+    }
+
     /// How many connections of a kind are open.
     pub fn connections(&self, kind: Kind) -> usize {
         self.with(|inner| inner.runtime.conns().count(kind))
@@ -590,6 +935,11 @@ impl<K: Kernel> Loop<K> {
     /// The backend at work.
     pub fn backend(&self) -> BackendKind {
         self.with(|inner| inner.runtime.backend())
+    }
+
+    /// Tells this loop from every other of the process; above 0.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The kernel beneath.

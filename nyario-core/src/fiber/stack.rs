@@ -6,19 +6,28 @@
 //! ```
 //!
 //! Only pages that a fiber has touched cost memory. A stack that is given back keeps them and is the next to be
-//! handed out; those that a whole sweep interval had no use for give them up.
+//! handed out; those that a whole sweep interval had no use for give them up. Sizes are powers of two, and each has
+//! slabs of its own.
+//!
+//! Where guards are pages that fault without a mapping of their own (Linux 6.13), neighbouring slabs are one mapping to
+//! the kernel, however many stacks there are. On older kernels a guard is a mapping, as is the stack above it, and
+//! `vm.max_map_count` bounds the fibers of a process, to 32,000 if nobody has raised it.
 
 use crate::sys::{Errno, Kernel, check};
 
-/// What a fiber can use: generous, as only touched pages cost memory.
-pub(crate) const STACK_SIZE: usize = 256 * 1024;
+/// What a fiber can use unless it asks for something else: generous, as only touched pages cost memory.
+pub(super) const STACK_SIZE: usize = 256 * 1024;
+
+/// The least that a fiber can ask for: what runs on it has to fit, and what a signal's handler needs.
+pub(super) const STACK_LEAST: usize = 16 * 1024;
+
+/// The most that a fiber can ask for.
+pub(super) const STACK_MOST: usize = 64 * 1024 * 1024;
 
 /// C code may move its stack pointer far without touching what it skips, so the guard is wide; it costs address space.
 const GUARD_SIZE: usize = 64 * 1024;
 
-const STRIDE: usize = STACK_SIZE + GUARD_SIZE;
-
-/// Stacks in one mapping.
+/// Stacks in one mapping, unless they are so large that fewer do.
 const SLAB: usize = 32;
 
 /// Tops are moved down by a multiple of this, so that the hottest lines of all fibers do not fall into one cache set.
@@ -28,8 +37,47 @@ const STAGGERS: usize = 16;
 /// `MADV_GUARD_INSTALL`, since Linux 6.13: pages that fault without a mapping of their own.
 const MADV_GUARD_INSTALL: i32 = 102;
 
-/// How many stacks one sweep trims.
+/// How many stacks of a size one sweep trims.
 const TRIM: usize = 64;
+
+/// One of the sizes that stacks come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Class(u8);
+
+impl Class {
+    const COUNT: usize = (STACK_MOST / STACK_LEAST).ilog2() as usize + 1;
+
+    /// The least size that has so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for fewer than [`STACK_LEAST`] or more than [`STACK_MOST`].
+    pub(super) fn holding(bytes: usize) -> Result<Class, Errno> {
+        if !(STACK_LEAST..=STACK_MOST).contains(&bytes) {
+            return Err(Errno(libc::EINVAL));
+        }
+        Ok(Class((bytes.next_power_of_two() / STACK_LEAST).ilog2() as u8))
+    }
+
+    fn size(self) -> usize {
+        STACK_LEAST << self.0
+    }
+
+    fn stride(self) -> usize {
+        self.size() + GUARD_SIZE
+    }
+
+    /// Stacks in one mapping.
+    fn per_slab(self) -> usize {
+        (SLAB * STACK_SIZE / self.size()).clamp(1, SLAB)
+    }
+}
+
+impl Default for Class {
+    fn default() -> Class {
+        const { Class((STACK_SIZE / STACK_LEAST).ilog2() as u8) }
+    }
+}
 
 /// A stack that is in use, from guard to top.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +98,15 @@ impl Slot {
     pub(super) fn guards(self, addr: usize) -> bool {
         (self.low - GUARD_SIZE..self.low).contains(&addr)
     }
+
+    /// Its size, what staggering takes included.
+    pub(super) fn size(self) -> usize {
+        (self.top - self.low).next_power_of_two()
+    }
+
+    fn class(self) -> Class {
+        Class((self.size() / STACK_LEAST).ilog2() as u8)
+    }
 }
 
 /// Fits every architecture's ABI and keeps a control block on cache lines of its own.
@@ -58,6 +115,14 @@ pub(super) const ALIGN: usize = 64;
 /// The stacks of one loop.
 pub(super) struct StackPool<K: Kernel> {
     kernel: K,
+    shelves: [Shelf; Class::COUNT],
+    /// How many stacks lie about that a trim would take the memory of.
+    warm: usize,
+}
+
+/// The stacks of one size.
+#[derive(Default)]
+struct Shelf {
     slabs: Vec<usize>,
     /// Stacks nobody uses; the warmest last.
     free: Vec<Slot>,
@@ -69,44 +134,58 @@ pub(super) struct StackPool<K: Kernel> {
 
 impl<K: Kernel> StackPool<K> {
     pub(super) fn new(kernel: K) -> StackPool<K> {
-        StackPool { kernel, slabs: Vec::new(), free: Vec::new(), idle: 0, trimmed: 0 }
+        StackPool { kernel, shelves: Default::default(), warm: 0 }
     }
 
-    pub(super) fn take(&mut self) -> Result<Slot, Errno> {
-        if self.free.is_empty() {
-            self.grow()?;
+    pub(super) fn take(&mut self, class: Class) -> Result<Slot, Errno> {
+        if self.shelves[class.0 as usize].free.is_empty() {
+            self.grow(class)?;
         }
-        let slot = self.free.pop().expect("a slab has stacks");
-        self.idle = self.idle.min(self.free.len());
-        self.trimmed = self.trimmed.min(self.free.len());
+        let shelf = &mut self.shelves[class.0 as usize];
+        let slot = shelf.free.pop().expect("a slab has stacks");
+        shelf.idle = shelf.idle.min(shelf.free.len());
+        if shelf.trimmed > shelf.free.len() {
+            shelf.trimmed -= 1;
+        } else {
+            self.warm -= 1;
+        }
         Ok(slot)
     }
 
     pub(super) fn give(&mut self, slot: Slot) {
-        self.free.push(slot);
+        self.shelves[slot.class().0 as usize].free.push(slot);
+        self.warm += 1;
     }
 
-    fn grow(&mut self) -> Result<(), Errno> {
+    #[cold]
+    fn grow(&mut self, class: Class) -> Result<(), Errno> {
+        let (stride, count) = (class.stride(), class.per_slab());
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let flags = flags | libc::MAP_NORESERVE | libc::MAP_STACK;
         // SAFETY: a fresh anonymous mapping.
-        let slab = unsafe { self.kernel.mmap(SLAB * STRIDE, prot, flags, -1, 0) };
+        let slab = unsafe { self.kernel.mmap(count * stride, prot, flags, -1, 0) };
         if (-4095..0).contains(&slab) {
             return Err(Errno(-slab as i32));
         }
         let slab = slab as usize;
         // One huge page would turn a touched stack of 4 KiB into 2 MiB; not all kernels have them.
         // SAFETY: the mapping is ours and unused.
-        unsafe { self.kernel.madvise(slab as *mut u8, SLAB * STRIDE, libc::MADV_NOHUGEPAGE) };
-        self.slabs.push(slab);
-        for index in 0..SLAB {
-            self.guard(slab + index * STRIDE)?;
+        unsafe { self.kernel.madvise(slab as *mut u8, count * stride, libc::MADV_NOHUGEPAGE) };
+        for index in 0..count {
+            if let Err(error) = self.guard(slab + index * stride) {
+                // SAFETY: as above.
+                unsafe { self.kernel.munmap(slab as *mut u8, count * stride) };
+                return Err(error);
+            }
         }
-        let slots = (0..SLAB).rev().map(|index| {
-            let low = slab + index * STRIDE + GUARD_SIZE;
-            staggered(Slot { low, top: low + STACK_SIZE })
+        let shelf = &mut self.shelves[class.0 as usize];
+        shelf.slabs.push(slab);
+        let slots = (0..count).rev().map(|index| {
+            let low = slab + index * stride + GUARD_SIZE;
+            staggered(Slot { low, top: low + class.size() })
         });
-        self.free.extend(slots);
+        shelf.free.extend(slots);
+        self.warm += count;
         Ok(())
     }
 
@@ -122,36 +201,41 @@ impl<K: Kernel> StackPool<K> {
 
     /// Whether stacks lie about that a trim would take the memory of.
     pub(super) fn wants_trimming(&self) -> bool {
-        self.free.len() > self.trimmed
+        self.warm > 0
     }
 
     /// Gives back the memory of some of the stacks that nobody has needed since the last call.
     pub(super) fn trim(&mut self) {
-        let end = self.idle.min(self.trimmed + TRIM);
-        for slot in &self.free[self.trimmed.min(end)..end] {
-            // SAFETY: the stack is unused; its next user finds zeroes.
-            unsafe { self.kernel.madvise(slot.low as *mut u8, STACK_SIZE, libc::MADV_DONTNEED) };
+        for shelf in &mut self.shelves {
+            let end = shelf.idle.min(shelf.trimmed + TRIM);
+            for slot in &shelf.free[shelf.trimmed.min(end)..end] {
+                // SAFETY: the stack is unused; its next user finds zeroes.
+                unsafe { self.kernel.madvise(slot.low as *mut u8, slot.size(), libc::MADV_DONTNEED) };
+            }
+            self.warm -= end.saturating_sub(shelf.trimmed);
+            shelf.trimmed = shelf.trimmed.max(end);
+            shelf.idle = shelf.free.len();
         }
-        self.trimmed = self.trimmed.max(end);
-        self.idle = self.free.len();
     }
 }
 
 impl<K: Kernel> Drop for StackPool<K> {
     fn drop(&mut self) {
-        if self.free.len() != self.slabs.len() * SLAB {
-            // A fiber that ignored every cancel still has its frames there; they stay rather than dangle.
-            return;
-        }
-        for &slab in &self.slabs {
-            // SAFETY: every stack has been given back.
-            unsafe { self.kernel.munmap(slab as *mut u8, SLAB * STRIDE) };
+        for (shelf, class) in self.shelves.iter().zip((0..).map(Class)) {
+            if shelf.free.len() != shelf.slabs.len() * class.per_slab() {
+                // A fiber that ignored every cancel still has its frames there; they stay rather than dangle.
+                continue;
+            }
+            for &slab in &shelf.slabs {
+                // SAFETY: every stack has been given back.
+                unsafe { self.kernel.munmap(slab as *mut u8, class.per_slab() * class.stride()) };
+            }
         }
     }
 }
 
 fn staggered(slot: Slot) -> Slot {
-    let turn = slot.low / STRIDE % STAGGERS;
+    let turn = slot.low / slot.class().stride() % STAGGERS;
     Slot { low: slot.low, top: slot.top - turn * STAGGER }
 }
 
@@ -160,11 +244,54 @@ mod tests {
     use super::*;
     use crate::sys::Linux;
 
+    /// Where stacks of the usual size lie.
+    fn shelf(pool: &StackPool<Linux>) -> &Shelf {
+        &pool.shelves[Class::default().0 as usize]
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_and_bounded() {
+        assert_eq!(Class::holding(STACK_SIZE), Ok(Class::default()));
+        let sizes = [1, 16 << 10, (16 << 10) + 1, 100_000, STACK_SIZE, 1 << 20, 64 << 20, (64 << 20) + 1, usize::MAX];
+        let held = sizes.map(|bytes| Class::holding(bytes).map(Class::size));
+        let refused = Err(Errno(libc::EINVAL));
+        let wanted = [16, 32, 128, 256, 1024, 64 << 10].map(|kib| Ok(kib << 10));
+        assert_eq!(held[1..7], wanted);
+        assert_eq!([held[0], held[7], held[8]], [refused; 3]);
+    }
+
+    #[test]
+    fn each_size_has_its_own_stacks() {
+        let mut pool = StackPool::new(Linux);
+        let classes = || (0..Class::COUNT as u8).map(Class);
+        for class in classes() {
+            let slot = pool.take(class).unwrap();
+            assert_eq!((slot.size(), slot.class()), (class.size(), class));
+            for addr in [slot.low, slot.top - 1] {
+                // SAFETY: both ends of a stack that is ours.
+                unsafe { (addr as *mut u8).write(7) };
+            }
+            assert!(slot.guards(slot.low - 1) && slot.guards(slot.low - GUARD_SIZE));
+            assert!(!slot.guards(slot.low) && !slot.guards(slot.low - GUARD_SIZE - 1));
+            pool.give(slot);
+            assert_eq!(pool.take(class).unwrap().low, slot.low, "the warmest is the next");
+            pool.give(slot);
+        }
+        for _ in 0..4 {
+            pool.trim();
+        }
+        assert!(!pool.wants_trimming(), "stacks of every size are trimmed");
+        let slot = pool.take(Class::default()).unwrap();
+        assert!(!pool.wants_trimming());
+        pool.give(slot);
+        assert!(pool.wants_trimming());
+    }
+
     #[test]
     fn stacks_are_apart_writable_and_reused_warm() {
         let mut pool = StackPool::new(Linux);
-        let slots: Vec<Slot> = (0..SLAB + 1).map(|_| pool.take().unwrap()).collect();
-        assert_eq!(pool.slabs.len(), 2);
+        let slots: Vec<Slot> = (0..SLAB + 1).map(|_| pool.take(Class::default()).unwrap()).collect();
+        assert_eq!(shelf(&pool).slabs.len(), 2);
         for (index, slot) in slots.iter().enumerate() {
             let (low, top) = (slot.low as *mut u8, (slot.top - 1) as *mut u8);
             // SAFETY: both ends of a stack that is ours.
@@ -174,19 +301,15 @@ mod tests {
             // SAFETY: as above.
             assert_eq!(unsafe { (slot.low as *const u8).read() }, index as u8);
         }
-        let last = slots[3];
         slots.iter().for_each(|&slot| pool.give(slot));
-        pool.give(pool.free[3]);
-        pool.free.pop();
-        let warmest = pool.free.last().unwrap().low;
-        assert_eq!(pool.take().unwrap().low, warmest);
-        assert_ne!(last.low, 0);
+        let warmest = shelf(&pool).free.last().unwrap().low;
+        assert_eq!(pool.take(Class::default()).unwrap().low, warmest);
     }
 
     #[test]
     fn a_trim_takes_what_nobody_needed() {
         let mut pool = StackPool::new(Linux);
-        let slots: Vec<Slot> = (0..8).map(|_| pool.take().unwrap()).collect();
+        let slots: Vec<Slot> = (0..8).map(|_| pool.take(Class::default()).unwrap()).collect();
         for slot in &slots {
             // SAFETY: the stack is ours.
             unsafe { ((slot.top - 8) as *mut u8).write(7) };
@@ -194,11 +317,11 @@ mod tests {
         slots.iter().for_each(|&slot| pool.give(slot));
         // One is in use between the two trims, so it is warm and stays.
         pool.trim();
-        let used = pool.take().unwrap();
+        let used = pool.take(Class::default()).unwrap();
         pool.give(used);
-        while pool.trimmed < pool.idle.min(pool.free.len() - 1) {
+        while shelf(&pool).trimmed < shelf(&pool).idle.min(shelf(&pool).free.len() - 1) {
             pool.trim();
-            let again = pool.take().unwrap();
+            let again = pool.take(Class::default()).unwrap();
             pool.give(again);
         }
         let byte = |slot: &Slot| {
@@ -206,13 +329,13 @@ mod tests {
             unsafe { ((slot.top - 8) as *const u8).read() }
         };
         assert_eq!(byte(&used), 7);
-        assert!(pool.free.iter().filter(|slot| slot.low != used.low).all(|slot| byte(slot) == 0));
+        assert!(shelf(&pool).free.iter().filter(|slot| slot.low != used.low).all(|slot| byte(slot) == 0));
     }
 
     #[test]
     fn a_guard_faults() {
         let mut pool = StackPool::new(Linux);
-        let slot = pool.take().unwrap();
+        let slot = pool.take(Class::default()).unwrap();
         let fd = Linux.eventfd();
         // Writing from the guard asks the kernel to read it, which answers EFAULT where a load would be fatal.
         let iov = libc::iovec { iov_base: (slot.low - 8) as *mut _, iov_len: 8 };

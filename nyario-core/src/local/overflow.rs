@@ -4,7 +4,7 @@
 //! lets the fault end the process as it would have without it, so that a debugger or a core file shows the culprit.
 //! Faults that are not ours go to whoever handled them before.
 
-use crate::fiber;
+use crate::fiber::Overflow;
 use crate::sys::{Kernel, Linux};
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -43,8 +43,8 @@ pub(super) fn watch() {
 extern "C" fn faulted(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel gives the handler a valid siginfo, and for this signal it has an address.
     let addr = unsafe { (*info).si_addr() } as usize;
-    if let Some(fiber) = super::current().and_then(|looped| looped.overflowed(addr)) {
-        tell(fiber);
+    if let Some(overflow) = super::current().and_then(|looped| looped.overflowed(addr)) {
+        tell(&overflow);
     } else {
         // SAFETY: written before this handler was installed.
         let before = unsafe { *BEFORE.0.get() };
@@ -72,12 +72,20 @@ extern "C" fn faulted(signal: c_int, info: *mut libc::siginfo_t, context: *mut c
 }
 
 /// Nothing is allocated and nothing is locked: what was interrupted may hold any lock.
-fn tell(fiber: fiber::FiberId) {
-    let mut text = [0u8; 128];
+fn tell(overflow: &Overflow) {
+    let mut text = [0u8; 192];
     let room = text.len();
     let mut rest = &mut text[..];
-    let size = fiber::STACK_SIZE / 1024;
-    let written = writeln!(rest, "nyario: fiber {} overflowed its stack of {size} KiB", fiber.word());
+    let mut write = || {
+        write!(rest, "nyario: fiber {} ", overflow.fiber.word())?;
+        if !overflow.name.is_empty() {
+            rest.write_all(b"\"")?;
+            rest.write_all(overflow.name.as_bytes())?;
+            rest.write_all(b"\" ")?;
+        }
+        writeln!(rest, "overflowed its stack of {} KiB", overflow.stack_size / 1024)
+    };
+    let written = write();
     let length = room - rest.len();
     if written.is_ok() {
         let iov = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: length };

@@ -1,17 +1,26 @@
-//! Sockets by address: listening, dialling, and whole reads and writes.
+//! Sockets: listening and dialling by address, accepting and connecting, whole reads and writes, messages.
 
 mod address;
+mod message;
+mod names;
+mod poll;
+mod vector;
 
 pub use address::Address;
+pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
+pub use names::{Found, Hints, getaddrinfo, getnameinfo};
+pub use poll::{Set, poll, select};
+pub use vector::{readv, writev};
 
-use crate::driver::Op;
+use crate::driver::{Carries, Op};
 use crate::fiber::Loop;
 use crate::sys::{Errno, Fd, Kernel, check};
+use std::ffi::c_void;
 
 /// The longest queue of connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
 const BACKLOG: i32 = 65_535;
 
-/// How long to wait before another try at a unix socket whose backlog is full: the kernel has no event for it.
+/// How long to wait before another try at a unix socket whose backlog or inbox is full: the kernel has no event for it.
 const RETRY_NANOS: u64 = 1_000_000;
 
 /// Opens a listening socket, close-on-exec. A TCP one reuses its address and sends without delay (its connections
@@ -85,7 +94,7 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
 /// # Errors
 ///
 /// `EINVAL` for text that is no address, `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
-pub fn connect<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> {
+pub fn dial<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> {
     let kernel = looped.kernel();
     let address = Address::parse(address)?;
     let fd = open(kernel, &address, libc::SOCK_NONBLOCK)?;
@@ -93,15 +102,10 @@ pub fn connect<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> 
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;
         }
-        looped.opened(fd, true)?;
-        loop {
-            // SAFETY: the address lives until the call returns.
-            let result = address.with_raw(|addr, len| unsafe { looped.perform(Op::Connect { fd, addr, len }) });
-            if result != -libc::EAGAIN {
-                return check(result);
-            }
-            looped.sleep(RETRY_NANOS)?;
-        }
+        let carries = if address.is_inet() { Carries::Bytes } else { Carries::BytesAndDescriptors };
+        looped.opened_as(fd, true, carries)?;
+        // SAFETY: the address lives until the call returns.
+        address.with_raw(|addr, len| unsafe { connect(looped, fd, addr, len) })
     };
     match connected() {
         Ok(_) => Ok(fd),
@@ -110,6 +114,72 @@ pub fn connect<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> 
             Err(error)
         }
     }
+}
+
+/// Connects a socket to an address in the kernel's form. Suspends the fiber until the peer has accepted or refused.
+///
+/// # Errors
+///
+/// `EINVAL` for an address without a family, `ENOTSOCK`, `ECONNREFUSED` and the network's other answers, `ECANCELED`,
+/// `ETIMEDOUT`, and `EBADF` when the descriptor is closed meanwhile.
+///
+/// # Safety
+///
+/// `addr` must lead to `len` bytes, or be null.
+pub unsafe fn connect<K: Kernel>(looped: &Loop<K>, fd: Fd, addr: *const c_void, len: u32) -> Result<(), Errno> {
+    if addr.is_null() || (len as usize) < size_of::<libc::sa_family_t>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    loop {
+        // SAFETY: forwarded from the caller.
+        let result = unsafe { looped.perform(Op::Connect { fd, addr, len }) };
+        if result != -libc::EAGAIN {
+            return check(result).map(drop);
+        }
+        looped.sleep(RETRY_NANOS)?;
+    }
+}
+
+/// Accepts a connection, close-on-exec; from then on it is the loop's like one that was dialled. With `peer`, writes
+/// the peer's address to the first place, which has as much room as the second says, and its length to the second.
+/// Suspends the fiber until there is one.
+///
+/// # Errors
+///
+/// `ENOTSOCK`, `EINVAL` for a socket that does not listen, `EMFILE`, `ENFILE`, `ECONNABORTED`, `ECANCELED`, `ETIMEDOUT`,
+/// and `EBADF` when the descriptor is closed meanwhile.
+///
+/// # Safety
+///
+/// Both places of `peer` must be valid for that.
+pub unsafe fn accept<K: Kernel>(
+    looped: &Loop<K>,
+    listener: Fd,
+    peer: Option<(*mut c_void, *mut u32)>,
+) -> Result<Fd, Errno> {
+    let op = match peer {
+        None => Op::Accept { fd: listener, multi: false },
+        Some((addr, len)) => Op::AcceptFrom { fd: listener, addr, len },
+    };
+    // SAFETY: forwarded from the caller.
+    let fd = check(unsafe { looped.perform(op) })?;
+    let entered = Carries::of(looped.kernel(), fd).and_then(|carries| looped.opened_as(fd, false, carries));
+    match entered {
+        Ok(()) => Ok(fd),
+        Err(error) => {
+            close(looped, fd).ok();
+            Err(error)
+        }
+    }
+}
+
+/// Ends one direction of a connection, or both: `how` is `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`. Does not suspend.
+///
+/// # Errors
+///
+/// `EBADF`, `ENOTSOCK`, `ENOTCONN`, `EINVAL` for another `how`.
+pub fn shutdown<K: Kernel>(looped: &Loop<K>, fd: Fd, how: i32) -> Result<(), Errno> {
+    check(looped.kernel().shutdown(fd, how)).map(drop)
 }
 
 /// Reads once: at least one byte, or 0 at the end.
@@ -136,23 +206,32 @@ pub fn read<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &mut [u8]) -> Result<usize
 /// write fails.
 #[inline]
 pub fn write<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &[u8]) -> Result<usize, Errno> {
-    let mut written = 0;
-    loop {
+    whole(looped, buf.len(), |written| {
         let rest = &buf[written..];
         // SAFETY: the buffer is borrowed until the call returns.
-        let result = unsafe { looped.perform(Op::Write { fd, buf: rest.as_ptr(), len: rest.len() }) };
-        match check(result) {
-            Ok(count) => written += count as usize,
-            Err(error) if written > 0 => {
+        unsafe { looped.perform(Op::Write { fd, buf: rest.as_ptr(), len: rest.len() }) }
+    })
+}
+
+/// Repeats a transfer, which is told how much the ones before it moved, until `len` bytes are moved or it moves none.
+/// A failure after a part of them is left to the next call to tell.
+#[inline(always)]
+fn whole<K: Kernel>(looped: &Loop<K>, len: usize, mut transfer: impl FnMut(usize) -> i32) -> Result<usize, Errno> {
+    let mut moved = 0;
+    loop {
+        match check(transfer(moved)) {
+            Ok(0) => return Ok(moved),
+            Ok(count) => moved += count as usize,
+            Err(error) if moved > 0 => {
                 if error.0 == libc::ECANCELED {
                     looped.cancel_later();
                 }
-                return Ok(written);
+                return Ok(moved);
             }
             Err(error) => return Err(error),
         }
-        if written >= buf.len() {
-            return Ok(written);
+        if moved >= len {
+            return Ok(moved);
         }
     }
 }

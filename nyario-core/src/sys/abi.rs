@@ -261,6 +261,8 @@ pub mod uring {
     pub const RECV_MULTISHOT: u16 = 1 << 1;
     pub const ACCEPT_MULTISHOT: u16 = 1 << 0;
 
+    pub const REGISTER_EVENTFD: u32 = 4;
+    pub const UNREGISTER_EVENTFD: u32 = 5;
     pub const REGISTER_PROBE: u32 = 8;
     pub const REGISTER_RING_FDS: u32 = 20;
     pub const UNREGISTER_RING_FDS: u32 = 21;

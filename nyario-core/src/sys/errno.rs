@@ -39,7 +39,7 @@ impl Errno {
 
     fn entry(self) -> &'static (i32, &'static str, &'static str) {
         const UNKNOWN: (i32, &str, &str) = (0, "EUNKNOWN\0", "unknown error\0");
-        LIST.iter().find(|entry| entry.0 == self.0).unwrap_or(&UNKNOWN)
+        LIST.iter().chain(RESOLVER).find(|entry| entry.0 == self.0).unwrap_or(&UNKNOWN)
     }
 }
 
@@ -147,6 +147,48 @@ errnos! {
     ENOTRECOVERABLE "state not recoverable",
 }
 
+mod eai {
+    pub(super) use libc::{
+        EAI_AGAIN, EAI_BADFLAGS, EAI_FAIL, EAI_FAMILY, EAI_NODATA, EAI_NONAME, EAI_OVERFLOW, EAI_SERVICE, EAI_SOCKTYPE,
+    };
+
+    /// The C library's, which `libc` leaves out.
+    pub(super) const EAI_ADDRFAMILY: i32 = -9;
+}
+
+/// The errors of the resolver (getaddrinfo(3)) have numbers of their own from here on, as 3000 and what they are on Linux.
+macro_rules! resolver {
+    ($($name:ident $number:literal $text:literal,)*) => {
+        impl Errno {
+            $(#[doc = concat!("`", stringify!($name), "`: ", $text, ".")] pub const $name: Errno = Errno($number);)*
+
+            /// The error that an answer of the resolver stands for, apart from `EAI_SYSTEM`, which refers to errno.
+            pub fn of_resolver(answer: i32) -> Errno {
+                match answer {
+                    libc::EAI_MEMORY => Errno(libc::ENOMEM),
+                    $(eai::$name => Errno::$name,)*
+                    _ => Errno::EAI_FAIL,
+                }
+            }
+        }
+
+        const RESOLVER: &[(i32, &str, &str)] = &[$(($number, concat!(stringify!($name), "\0"), concat!($text, "\0")),)*];
+    };
+}
+
+resolver! {
+    EAI_BADFLAGS 3001 "invalid flags for a look-up",
+    EAI_NONAME 3002 "no such host or service",
+    EAI_AGAIN 3003 "no answer from the name servers for now",
+    EAI_FAIL 3004 "the name servers failed",
+    EAI_NODATA 3005 "the host has no address",
+    EAI_FAMILY 3006 "no addresses of that family",
+    EAI_SOCKTYPE 3007 "no such type of socket",
+    EAI_SERVICE 3008 "no such service for that type of socket",
+    EAI_ADDRFAMILY 3009 "the host has no address of that family",
+    EAI_OVERFLOW 3012 "the name does not fit",
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +198,9 @@ mod tests {
         assert_eq!(Errno(libc::ENOTSOCK).name(), "ENOTSOCK");
         assert_eq!(Errno(libc::ECANCELED).text(), "cancelled");
         assert_eq!(Errno(4095).name(), "EUNKNOWN");
-        assert!(LIST.iter().all(|(_, name, text)| name.ends_with('\0') && text.ends_with('\0')));
+        assert_eq!(Errno::of_resolver(libc::EAI_NONAME).name(), "EAI_NONAME");
+        assert_eq!(Errno::of_resolver(libc::EAI_MEMORY).name(), "ENOMEM");
+        assert!(LIST.iter().chain(RESOLVER).all(|(_, name, text)| name.ends_with('\0') && text.ends_with('\0')));
     }
 
     #[test]

@@ -64,6 +64,10 @@ pub unsafe trait Kernel: Clone + 'static {
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32;
     /// `accept4(2)` without the peer's address.
     fn accept(&self, fd: Fd, flags: i32) -> i32;
+    /// `accept4(2)` with the peer's address.
+    unsafe fn accept_from(&self, fd: Fd, addr: *mut c_void, len: *mut u32, flags: i32) -> i32;
+    /// `shutdown(2)`.
+    fn shutdown(&self, fd: Fd, how: i32) -> i32;
     /// `bind(2)`.
     unsafe fn bind(&self, fd: Fd, addr: *const c_void, len: u32) -> i32;
     /// `listen(2)`.
@@ -72,6 +76,8 @@ pub unsafe trait Kernel: Clone + 'static {
     unsafe fn connect(&self, fd: Fd, addr: *const c_void, len: u32) -> i32;
     /// `getsockname(2)`.
     unsafe fn getsockname(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32;
+    /// `getpeername(2)`.
+    unsafe fn getpeername(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32;
     /// `getsockopt(2)` of an `int` option.
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno>;
     /// `setsockopt(2)` of an `int` option.

@@ -322,6 +322,15 @@ unsafe impl Kernel for Masked {
         Linux.accept(fd, flags)
     }
 
+    unsafe fn accept_from(&self, fd: Fd, addr: *mut c_void, len: *mut u32, flags: i32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { Linux.accept_from(fd, addr, len, flags) }
+    }
+
+    fn shutdown(&self, fd: Fd, how: i32) -> i32 {
+        Linux.shutdown(fd, how)
+    }
+
     unsafe fn bind(&self, fd: Fd, addr: *const c_void, len: u32) -> i32 {
         // SAFETY: forwarded from the caller.
         unsafe { Linux.bind(fd, addr, len) }
@@ -339,6 +348,11 @@ unsafe impl Kernel for Masked {
     unsafe fn getsockname(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32 {
         // SAFETY: forwarded from the caller.
         unsafe { Linux.getsockname(fd, addr, len) }
+    }
+
+    unsafe fn getpeername(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { Linux.getpeername(fd, addr, len) }
     }
 
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno> {

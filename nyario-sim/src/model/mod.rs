@@ -259,6 +259,14 @@ unsafe impl Kernel for Model {
             let parts = transfer::vectors((*msg).msg_iov, (*msg).msg_iovlen);
             world.read_file(file, &parts, flags & libc::MSG_PEEK != 0)
         };
+        if result >= 0 {
+            // SAFETY: as above. No message here has an address or control data.
+            unsafe {
+                (*msg).msg_namelen = 0;
+                (*msg).msg_controllen = 0;
+                (*msg).msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
+            }
+        }
         world.note(|| format!("recvmsg({fd}) = {result}"));
         self.must_not_block(&mut world, fd, "recvmsg", result, flags & libc::MSG_DONTWAIT != 0);
         result as isize
@@ -340,6 +348,22 @@ unsafe impl Kernel for Model {
         result
     }
 
+    unsafe fn accept_from(&self, fd: Fd, addr: *mut c_void, len: *mut u32, flags: i32) -> i32 {
+        let result = self.accept(fd, flags);
+        if result >= 0 {
+            // SAFETY: forwarded from the caller.
+            unsafe { self.world().tell_peer(result, addr, len) };
+        }
+        result
+    }
+
+    fn shutdown(&self, fd: Fd, how: i32) -> i32 {
+        let mut world = self.call();
+        let result = world.shutdown(fd, how);
+        world.note(|| format!("shutdown({fd}, {how}) = {result}"));
+        result
+    }
+
     unsafe fn bind(&self, fd: Fd, addr: *const c_void, len: u32) -> i32 {
         // SAFETY: forwarded from the caller.
         unsafe { self.call().bind(fd, addr, len) }
@@ -369,36 +393,25 @@ unsafe impl Kernel for Model {
             Ok(found) => found,
             Err(error) => return error,
         };
-        // SAFETY: the caller lends as much room as `len` says, and any address of these two families fits into it.
-        unsafe {
-            match (wire, name) {
-                (Wire::Inet, name) => {
-                    let port = if let Some(socket::Name::Port(port)) = name { port } else { 0 };
-                    let mut raw: libc::sockaddr_in = std::mem::zeroed();
-                    raw.sin_family = libc::AF_INET as _;
-                    raw.sin_port = port.to_be();
-                    raw.sin_addr.s_addr = u32::from(std::net::Ipv4Addr::LOCALHOST).to_be();
-                    addr.cast::<libc::sockaddr_in>().write(raw);
-                    *len = size_of_val(&raw) as u32;
-                }
-                (_, name) => {
-                    addr.cast::<libc::sa_family_t>().write(libc::AF_UNIX as _);
-                    let path = if let Some(socket::Name::Path(path)) = name { path } else { Vec::new() };
-                    let place = addr.cast::<u8>().add(size_of::<libc::sa_family_t>());
-                    place.copy_from_nonoverlapping(path.as_ptr(), path.len());
-                    *len = (size_of::<libc::sa_family_t>() + path.len()) as u32;
-                }
-            }
-        }
+        // SAFETY: forwarded from the caller.
+        unsafe { socket::write_name(wire, name, addr, len) };
         0
+    }
+
+    unsafe fn getpeername(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.call().tell_peer(fd, addr, len) }
     }
 
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno> {
         let mut world = self.call();
         let file = world.any_socket_at(fd).map_err(|error| Errno(-error))?;
         if let FileKind::Datagram(_) = world.file(file).kind {
-            let kind = (level, name) == (libc::SOL_SOCKET, libc::SO_TYPE);
-            return if kind { Ok(libc::SOCK_DGRAM) } else { Ok(0) };
+            return match (level, name) {
+                (libc::SOL_SOCKET, libc::SO_TYPE) => Ok(libc::SOCK_DGRAM),
+                (libc::SOL_SOCKET, libc::SO_DOMAIN) => Ok(libc::AF_UNIX),
+                _ => Ok(0),
+            };
         }
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_ERROR) => Ok(world.take_error(file)),
@@ -407,6 +420,10 @@ unsafe impl Kernel for Model {
                 Ok(matches!(socket.state, socket::State::Listening { .. }).into())
             }
             (libc::SOL_SOCKET, libc::SO_TYPE) => Ok(libc::SOCK_STREAM),
+            (libc::SOL_SOCKET, libc::SO_DOMAIN) => {
+                let socket = world.socket_of(file).expect("checked above");
+                Ok(if socket.wire == Wire::Inet { libc::AF_INET } else { libc::AF_UNIX })
+            }
             _ => Err(Errno(libc::ENOPROTOOPT)),
         }
     }

@@ -73,7 +73,56 @@ unsafe fn read_name(addr: *const libc::c_void, len: u32) -> Option<(Wire, Name)>
     }
 }
 
+/// Writes an address as the kernel does: as much of it as there is room for, and how long it is.
+///
+/// # Safety
+///
+/// `len` must be valid, and `addr` for as many bytes as it says.
+pub(crate) unsafe fn write_name(wire: Wire, name: Option<Name>, addr: *mut libc::c_void, len: *mut u32) {
+    let mut bytes = Vec::new();
+    match (wire, name) {
+        (Wire::Inet, name) => {
+            let port = if let Some(Name::Port(port)) = name { port } else { 0 };
+            bytes.extend((libc::AF_INET as libc::sa_family_t).to_ne_bytes());
+            bytes.extend(port.to_be_bytes());
+            bytes.extend(std::net::Ipv4Addr::LOCALHOST.octets());
+            bytes.resize(size_of::<libc::sockaddr_in>(), 0);
+        }
+        (_, name) => {
+            bytes.extend((libc::AF_UNIX as libc::sa_family_t).to_ne_bytes());
+            if let Some(Name::Path(path)) = name {
+                bytes.extend(path);
+            }
+        }
+    }
+    // SAFETY: forwarded from the caller.
+    unsafe {
+        let room = bytes.len().min(*len as usize);
+        addr.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), room);
+        *len = bytes.len() as u32;
+    }
+}
+
 impl World {
+    /// Tells the address of a connection's other end, which here has none of its own.
+    ///
+    /// # Safety
+    ///
+    /// As [`write_name`].
+    pub(crate) unsafe fn tell_peer(&mut self, fd: Fd, addr: *mut libc::c_void, len: *mut u32) -> i32 {
+        let file = match self.socket_at(fd) {
+            Ok(file) => file,
+            Err(error) => return error,
+        };
+        let socket = self.socket_of(file).expect("checked above");
+        if !matches!(socket.state, State::Connected { .. }) {
+            return -libc::ENOTCONN;
+        }
+        // SAFETY: forwarded from the caller.
+        unsafe { write_name(socket.wire, None, addr, len) };
+        0
+    }
+
     pub(crate) fn socket_of(&mut self, file: FileId) -> Option<&mut Socket> {
         match &mut self.file(file).kind {
             FileKind::Socket(socket) => Some(socket),

@@ -43,7 +43,7 @@ pub(super) fn spawn(rig: &Rc<Rig>, fiber: usize, detached: bool) {
             value(fiber)
         }
     };
-    match rig.looped.spawn(Options { detached }, code) {
+    match rig.looped.spawn(Options { detached, ..Options::default() }, code) {
         Ok(id) => {
             let mut people = rig.people.borrow_mut();
             people[fiber].id = Some(id);
@@ -192,7 +192,7 @@ impl Actor {
                 0
             }
         };
-        let spawned = read >= 0 && write >= 0 && rig.looped.spawn(Options { detached: true }, reader).is_ok();
+        let spawned = read >= 0 && write >= 0 && rig.looped.spawn(Options::DETACHED, reader).is_ok();
         if spawned {
             let mut rested = self.turn_round(|| false, ROUNDS / 8);
             let mut seven = 7u8;

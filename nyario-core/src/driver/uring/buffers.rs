@@ -168,6 +168,20 @@ impl Buffers {
         unsafe { std::slice::from_raw_parts(start, len as usize) }
     }
 
+    /// What lies in all of the connection's buffers, in order.
+    pub(super) fn chain<'a>(&'a self, record: &FdRecord) -> impl Iterator<Item = &'a [u8]> {
+        let (mut id, mut offset) = (record.first_buffer, record.buffer_offset);
+        std::iter::from_fn(move || {
+            let at = if id == NO_BUFFER { None } else { Some(id) }?;
+            let Held { len, next } = self.held[at as usize];
+            let start = self.address(at).wrapping_add(offset as usize);
+            let count = (len - offset) as usize;
+            (id, offset) = (next, 0);
+            // SAFETY: as in `front`.
+            Some(unsafe { std::slice::from_raw_parts(start, count) })
+        })
+    }
+
     /// Uses up `count` bytes of what [`front`](Self::front) showed.
     pub(super) fn consume(&mut self, record: &mut FdRecord, count: usize) {
         let id = record.first_buffer;

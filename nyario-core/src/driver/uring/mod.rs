@@ -2,12 +2,13 @@
 //! submitted; a connection of our own receives into provided buffers without being asked again (`receive`).
 
 mod buffers;
+mod embedding;
 mod everyday;
 mod receive;
 mod ring;
 
 use super::attempt::{attempt, connect_now};
-use super::fds::{Kind, Multishot, ready};
+use super::fds::{Kind, ready};
 use super::ledger::Ledger;
 use super::list::{Index, NONE};
 use super::op::{Code, Completion, Reason, Request, Side, State, Submitted};
@@ -46,6 +47,10 @@ pub(super) struct Uring {
     wake_armed: bool,
     /// The loop is ending, and nobody wakes it any more.
     hushed: bool,
+    /// What the kernel signals whenever there is something to harvest, once a foreign loop has asked for it.
+    signal: Option<Fd>,
+    /// The kernel may have stopped doing so (see `embedding`).
+    signal_spent: bool,
 }
 
 /// Whether to submit without a try. A small send costs less as one of many in the turn's enter than as a system call
@@ -99,6 +104,8 @@ impl Uring {
             wake_count: Box::new(0),
             wake_armed: false,
             hushed: false,
+            signal: None,
+            signal_spent: false,
         })
     }
 
@@ -112,10 +119,6 @@ impl Uring {
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.ring.has_completions()
-    }
-
-    pub(super) fn descriptor(&self) -> Fd {
-        self.ring.fd()
     }
 
     #[inline(always)]
@@ -154,9 +157,11 @@ impl Uring {
             Side::Read if !record.read.is_empty() => None,
             Side::Write if !record.write.is_empty() => None,
             _ => match request.code {
-                Code::Read | Code::Readv | Code::Recv | Code::AtHand => self.take(ledger, request),
+                Code::Read | Code::Readv | Code::Recv | Code::RecvWith | Code::RecvMsg | Code::AtHand => {
+                    self.take(ledger, request)
+                }
                 // A socket that was full says so at once, and then the ring waits for it.
-                Code::Write | Code::Writev | Code::Send => {
+                Code::Write | Code::Writev | Code::Send | Code::SendWith | Code::SendMsg => {
                     // SAFETY: whoever submitted lends the buffers until the operation completes.
                     let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
                     (result != -libc::EAGAIN).then_some(result)
@@ -200,8 +205,9 @@ impl Uring {
         };
         let poll = |events| Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags: events, ..Sqe::default() };
         let socket = ledger.fds.at(fd).kind == Kind::Socket;
-        if code == Code::Writev && socket {
-            // The ring's vectored write raises SIGPIPE on a socket, so it only waits for the room.
+        if code.is_message() || (code == Code::Writev && socket) {
+            // The ring's vectored write raises SIGPIPE on a socket, so it only waits for the room. Flags and control data
+            // mean to a try what they mean to the call.
             ledger.slab[index].polling = true;
         }
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
@@ -221,10 +227,11 @@ impl Uring {
             Code::Writev => Sqe { off: u64::MAX, ..transfer(abi::OP_WRITEV, 0, 0) },
             Code::AtHand => poll(libc::POLLIN as u32),
             Code::Poll => poll(events),
-            Code::Accept => self.accept(fd, 0),
+            Code::Accept => Sqe { addr: ptr as u64, off: len as u64, ..self.accept(fd, 0) },
             Code::AcceptMulti if self.multishot_accept => self.accept(fd, abi::ACCEPT_MULTISHOT),
             Code::AcceptMulti => self.accept(fd, 0),
             Code::Connect => Sqe { opcode: abi::OP_CONNECT, fd, addr: ptr as u64, off: len as u64, ..Sqe::default() },
+            Code::RecvWith | Code::RecvMsg | Code::SendWith | Code::SendMsg => unreachable!("polls"),
             Code::Close | Code::Park => unreachable!("the kernel has no part in it"),
         };
         sqe.user_data = user_data(tag::OPERATION, ledger.slab[index].generation, index);
@@ -326,6 +333,7 @@ impl Uring {
             return Harvest::Complete(Completion { waiter, result: cqe.res, more: true });
         }
         ledger.land(index);
+        self.signal_spent |= ledger.fds.at(fd).kind == Kind::Stream;
         let mut harvest = Harvest::Quiet;
         match self.verdict(ledger, index, cqe) {
             Verdict::Finish(result) => ledger.yield_to(&mut harvest, index, result),
@@ -333,6 +341,7 @@ impl Uring {
                 self.launch(ledger, index);
                 return Harvest::Quiet;
             }
+            Verdict::Never => return Harvest::Quiet,
             Verdict::Yield(result) => {
                 self.launch(ledger, index);
                 return Harvest::Complete(Completion { waiter, result, more: true });
@@ -369,6 +378,10 @@ impl Uring {
                 ledger.slab[index].polling = true;
                 return Verdict::Again;
             }
+            if request.code.side() == Side::Read && result >= 0 {
+                // What follows may be there already.
+                known.ready |= ready::READ;
+            }
             return match request.code {
                 Code::AcceptMulti if result >= 0 && cancelled => Verdict::Last(result),
                 Code::AcceptMulti if result >= 0 => Verdict::Yield(result),
@@ -392,6 +405,8 @@ impl Uring {
                 known.ready |= ready::READ;
                 Verdict::Finish(1)
             }
+            // The kernel knows no event to wait for: a regular file, of which somebody asks more than to read and write.
+            (Code::Poll, never) if never == -libc::EINVAL && !cancelled => Verdict::Never,
             (Code::Poll, events) => {
                 if events > 0 && events as u32 & super::READ_EVENTS != 0 {
                     known.ready |= ready::READ;
@@ -417,14 +432,10 @@ enum Verdict {
     Finish(i32),
     /// It goes to the kernel once more.
     Again,
+    /// It waits for what never comes, until somebody ends it.
+    Never,
     /// One result of many; it goes to the kernel once more.
     Yield(i32),
     /// One result of many, which came after the end was asked for; the end follows it.
     Last(i32),
-}
-
-impl Multishot {
-    fn is_off(self) -> bool {
-        self == Multishot::Off
-    }
 }

@@ -38,7 +38,10 @@ impl Uring {
     pub(super) fn take<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
         let record = ledger.fds.at(request.fd);
         if record.first_buffer != NO_BUFFER {
-            return Some(self.copy_out(record, request));
+            return Some(match request.code {
+                Code::RecvWith | Code::RecvMsg => self.copy_message(&ledger.kernel, record, request),
+                _ => self.copy_out(record, request),
+            });
         }
         match record.ended {
             0 => {}
@@ -90,6 +93,65 @@ impl Uring {
         copied as i32
     }
 
+    /// The same for a call with flags: what it only looks at stays, and behind it lies what the kernel has; what it is
+    /// to throw away is not copied.
+    fn copy_message<K: Kernel>(&mut self, kernel: &K, record: &mut FdRecord, request: &Request) -> i32 {
+        let buffers = self.buffers.as_mut().expect("a connection that holds buffers");
+        let flags = request.events as i32;
+        let one = libc::iovec { iov_base: request.ptr.cast(), iov_len: request.len };
+        let mut parts = std::slice::from_ref(&one);
+        if request.code == Code::RecvMsg {
+            // SAFETY: the reader lends the message and everything that it leads to.
+            unsafe {
+                let msg = &mut *request.ptr.cast::<libc::msghdr>();
+                parts = match msg.msg_iovlen {
+                    0 => &[],
+                    count => std::slice::from_raw_parts(msg.msg_iov, count),
+                };
+                // What the kernel says of a message from a connected stream.
+                msg.msg_namelen = 0;
+                msg.msg_controllen = 0;
+                msg.msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
+            }
+        }
+        let mut copied = 0;
+        for part in parts {
+            let place = |at: usize| part.iov_base.cast::<u8>().wrapping_add(at);
+            let mut filled = 0;
+            // Some slices are skipped that were copied for the parts before.
+            let mut skip = copied;
+            for held in buffers.chain(record) {
+                let from = &held[skip.min(held.len())..];
+                skip -= held.len() - from.len();
+                let count = from.len().min(part.iov_len - filled);
+                if flags & libc::MSG_TRUNC == 0 {
+                    // SAFETY: the reader lends `iov_len` bytes, and provided buffers are nobody else's memory.
+                    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), place(filled), count) };
+                }
+                filled += count;
+            }
+            copied += filled;
+            if filled < part.iov_len {
+                if flags & libc::MSG_PEEK != 0 && record.multishot.is_off() && record.ended == 0 {
+                    let rest = part.iov_len - filled;
+                    // SAFETY: as above.
+                    let more = unsafe { kernel.recv(request.fd, place(filled), rest, flags | libc::MSG_DONTWAIT) };
+                    copied += more.max(0) as usize;
+                }
+                break;
+            }
+        }
+        if flags & libc::MSG_PEEK == 0 {
+            let mut rest = copied;
+            while rest > 0 {
+                let count = rest.min(buffers.front(record).len());
+                buffers.consume(record, count);
+                rest -= count;
+            }
+        }
+        copied as i32
+    }
+
     /// What lies received and unread, without using it up.
     pub(in crate::driver) fn peek(&self, record: &FdRecord) -> &[u8] {
         self.buffers.as_ref().map_or(&[], |buffers| buffers.front(record))
@@ -131,7 +193,7 @@ impl Uring {
         }
         let accepts = matches!(code, Code::Accept | Code::AcceptMulti);
         // Whoever polls wants to see the bytes in the kernel, so none are received ahead meanwhile.
-        if self.multishot_receive && record.owned && record.direct == 0 && record.poll.is_empty() && !accepts {
+        if self.multishot_receive && record.ahead && record.direct == 0 && record.poll.is_empty() && !accepts {
             return self.arm_multishot(ledger, fd);
         }
         self.launch(ledger, index)
@@ -155,9 +217,10 @@ impl Uring {
     }
 
     /// The poll bits that hold because of what was received ahead.
-    pub(super) fn held_events(record: &FdRecord, events: u32) -> u32 {
+    pub(in crate::driver) fn held_events(record: &FdRecord, events: u32) -> u32 {
         let readable = record.first_buffer != NO_BUFFER || record.ended != 0;
-        if readable { events & (libc::POLLIN | libc::POLLRDNORM) as u32 } else { 0 }
+        let error = if record.ended < 0 { libc::POLLERR as u32 } else { 0 };
+        error | if readable { events & (libc::POLLIN | libc::POLLRDNORM) as u32 } else { 0 }
     }
 
     /// Sees to the polls that waited for a multishot receive to get out of their way.
@@ -177,7 +240,7 @@ impl Uring {
         }
     }
 
-    pub(super) fn stop_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
+    pub(in crate::driver) fn stop_multishot<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd) {
         let record = ledger.fds.at(fd);
         if record.multishot == Multishot::Armed {
             record.multishot = Multishot::Stopping;

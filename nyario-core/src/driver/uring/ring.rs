@@ -3,6 +3,7 @@
 use crate::sys::abi::{Cqe, EventsArg, Sqe, Timespec, UringParams, uring as abi};
 use crate::sys::{Errno, Fd, Kernel, check};
 use std::collections::VecDeque;
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The flags that every kernel is asked for, newest first: each is dropped in turn when a kernel refuses the set, so
@@ -119,13 +120,13 @@ impl Ring {
             head: word(cq.head),
             overflow: VecDeque::new(),
         };
-        ring.register(kernel);
+        ring.register_fd(kernel);
         Ok(ring)
     }
 
     /// Registers the ring with its task, which spares each enter the look-up of the descriptor. Some vendor kernels
     /// accept it before 6.0 and hang at the end, so it waits for a flag that came with 6.1.
-    fn register<K: Kernel>(&mut self, kernel: &K) {
+    fn register_fd<K: Kernel>(&mut self, kernel: &K) {
         if self.setup_flags & abi::SETUP_DEFER_TASKRUN == 0 {
             return;
         }
@@ -136,6 +137,16 @@ impl Ring {
             self.entry = update.offset as Fd;
             self.enter_flags |= abi::ENTER_REGISTERED_RING;
         }
+    }
+
+    /// Registers something with the ring, or takes it back.
+    ///
+    /// # Safety
+    ///
+    /// As for the system call with that `opcode`.
+    pub(super) unsafe fn register<K: Kernel>(&self, kernel: &K, opcode: u32, arg: *mut c_void, count: u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        unsafe { kernel.uring_register(self.fd, opcode, arg, count) }
     }
 
     pub(super) fn fd(&self) -> Fd {
@@ -180,6 +191,14 @@ impl Ring {
         // SAFETY: see `map`.
         let flags = unsafe { (*self.sq_flags).load(Ordering::Relaxed) };
         flags & (abi::SQ_CQ_OVERFLOW | abi::SQ_TASKRUN) != 0 || self.setup_flags & abi::SETUP_TASKRUN_FLAG == 0
+    }
+
+    /// Whether everything is submitted and nothing lies here to be reaped or to be asked for.
+    pub(super) fn is_settled(&self) -> bool {
+        // SAFETY: see `map`.
+        let flags = unsafe { (*self.sq_flags).load(Ordering::Acquire) };
+        let held_back = flags & (abi::SQ_CQ_OVERFLOW | abi::SQ_TASKRUN) != 0;
+        !held_back && self.unsubmitted() == 0 && !self.has_overflow() && !self.has_completions()
     }
 
     /// Takes the next completion.

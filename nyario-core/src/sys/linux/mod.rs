@@ -107,6 +107,14 @@ unsafe impl Kernel for Linux {
         call!(SYS_accept4, fd, 0, 0, flags) as i32
     }
 
+    unsafe fn accept_from(&self, fd: Fd, addr: *mut c_void, len: *mut u32, flags: i32) -> i32 {
+        call!(SYS_accept4, fd, addr, len, flags) as i32
+    }
+
+    fn shutdown(&self, fd: Fd, how: i32) -> i32 {
+        call!(SYS_shutdown, fd, how) as i32
+    }
+
     unsafe fn bind(&self, fd: Fd, addr: *const c_void, len: u32) -> i32 {
         call!(SYS_bind, fd, addr, len) as i32
     }
@@ -121,6 +129,10 @@ unsafe impl Kernel for Linux {
 
     unsafe fn getsockname(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32 {
         call!(SYS_getsockname, fd, addr, len) as i32
+    }
+
+    unsafe fn getpeername(&self, fd: Fd, addr: *mut c_void, len: *mut u32) -> i32 {
+        call!(SYS_getpeername, fd, addr, len) as i32
     }
 
     fn getsockopt(&self, fd: Fd, level: i32, name: i32) -> Result<i32, Errno> {

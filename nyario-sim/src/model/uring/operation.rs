@@ -275,6 +275,9 @@ impl World {
         let result = match sqe.opcode {
             abi::OP_POLL_ADD => {
                 return match self.poll_file(file) & events {
+                    0 if matches!(self.file(file).kind, FileKind::Regular(_) | FileKind::Null) => {
+                        Attempt::Done(-libc::EINVAL, 0)
+                    }
                     0 => Attempt::Wait(events),
                     held => Attempt::Done(held as i32, 0),
                 };
@@ -297,7 +300,14 @@ impl World {
                 assert!(!raises || sqe.op_flags & libc::MSG_NOSIGNAL as u32 != 0, "a send raises SIGPIPE");
                 result
             }
-            abi::OP_ACCEPT => self.accept(file),
+            abi::OP_ACCEPT => {
+                let fd = self.accept(file);
+                if fd >= 0 && sqe.addr != 0 {
+                    // SAFETY: the guest lends both places until the completion.
+                    unsafe { self.tell_peer(fd, sqe.addr as *mut _, sqe.off as *mut u32) };
+                }
+                fd
+            }
             abi::OP_CONNECT if self.operation(ring, op).begun => match self.socket_of(file).map(|socket| &socket.state)
             {
                 Some(Connection::Connecting) => -libc::EAGAIN,

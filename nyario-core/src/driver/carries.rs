@@ -1,0 +1,30 @@
+//! What comes by a socket.
+
+use crate::sys::{Errno, Fd, Kernel};
+
+/// What comes by a socket, which decides whether it may be received before it is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Carries {
+    /// A stream of bytes and nothing else.
+    Bytes,
+    /// A stream of bytes that may have descriptors with them, which who receives the bytes alone would lose.
+    BytesAndDescriptors,
+    /// Messages, each of which is received whole and by itself.
+    Messages,
+}
+
+impl Carries {
+    /// What comes by that socket.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, `ENOTSOCK`.
+    pub fn of<K: Kernel>(kernel: &K, fd: Fd) -> Result<Carries, Errno> {
+        let option = |name| kernel.getsockopt(fd, libc::SOL_SOCKET, name);
+        Ok(match (option(libc::SO_TYPE)?, option(libc::SO_DOMAIN)?) {
+            (libc::SOCK_STREAM, libc::AF_UNIX) => Carries::BytesAndDescriptors,
+            (libc::SOCK_STREAM, _) => Carries::Bytes,
+            _ => Carries::Messages,
+        })
+    }
+}

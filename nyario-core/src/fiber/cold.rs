@@ -1,0 +1,42 @@
+//! What only some fibers have: it lies behind one pointer in the control block, and those that have nothing of it pay
+//! nothing for it.
+
+use super::name::Name;
+
+/// The seldom parts of a fiber.
+#[derive(Default)]
+pub(super) struct Cold {
+    pub(super) name: Name,
+}
+
+/// How many are kept for the next fibers that want one.
+const KEPT: usize = 256;
+
+/// Those that nobody has any more, so that a loop whose fibers come and go with theirs asks for no memory.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "a control block points to it, so it must not move")]
+pub(super) struct Spare(Vec<Box<Cold>>);
+
+impl Spare {
+    /// One for a fiber that had none.
+    pub(super) fn take(&mut self) -> *mut Cold {
+        Box::into_raw(self.0.pop().unwrap_or_default())
+    }
+
+    /// Takes one back from a fiber that has ended; null is nothing.
+    ///
+    /// # Safety
+    ///
+    /// It must have come from [`take`](Self::take), and nobody may use it any more.
+    pub(super) unsafe fn give(&mut self, cold: *mut Cold) {
+        if cold.is_null() {
+            return;
+        }
+        // SAFETY: forwarded from the caller.
+        let mut cold = unsafe { Box::from_raw(cold) };
+        if self.0.len() < KEPT {
+            cold.name = Name::default();
+            self.0.push(cold);
+        }
+    }
+}

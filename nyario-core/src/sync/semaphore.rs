@@ -1,0 +1,105 @@
+//! Counting what may be taken.
+
+use super::lock::Lock;
+use super::party::{Party, Seat};
+use super::queue::Queue;
+use crate::fiber::Loop;
+use crate::sys::{Errno, Kernel, Linux};
+use std::cell::Cell;
+use std::ptr::null_mut;
+
+/// A number of permits: taking one waits while there is none, and posting hands one to who has waited longest. Fibers of
+/// any loop and plain threads share it.
+///
+/// `here` is the calling thread's loop, if it has one. On a fiber of that, waiting suspends the fiber; elsewhere it
+/// blocks the thread.
+#[repr(C)]
+pub struct Semaphore<K: Kernel = Linux> {
+    lock: Lock,
+    permits: Cell<u64>,
+    /// Somebody waits only while there is no permit.
+    waiters: Queue<Seat<K>>,
+}
+
+// SAFETY: everything but the lock is touched under it; those that wait are told through a waker, which the bounds make
+// usable from any thread, or through the thread's own handle.
+unsafe impl<K: Kernel + Send + Sync> Sync for Semaphore<K> {}
+// SAFETY: as above; nobody waits on what is moved.
+unsafe impl<K: Kernel + Send + Sync> Send for Semaphore<K> {}
+
+impl<K: Kernel> Semaphore<K> {
+    /// With so many permits; all zeroes when there is none.
+    pub const fn new(permits: u64) -> Semaphore<K> {
+        Semaphore { lock: Lock::new(), permits: Cell::new(permits), waiters: Queue::new() }
+    }
+
+    /// Takes a permit, waiting for one.
+    ///
+    /// # Errors
+    ///
+    /// `ECANCELED` and `ETIMEDOUT`, and then none was taken.
+    pub fn wait(&self, here: Option<&Loop<K>>) -> Result<(), Errno> {
+        if self.try_wait().is_ok() {
+            return Ok(());
+        }
+        let party = Party::new();
+        let seat = Seat::new(&party, null_mut(), 0);
+        let waited = party.wait(here, || {
+            let _held = self.lock.hold();
+            if self.take() {
+                return Some(0);
+            }
+            // SAFETY: it is in no queue, and leaves this one below, before its stack frame ends.
+            unsafe { self.waiters.push(&seat) };
+            None
+        });
+        let held = self.lock.hold();
+        self.waiters.remove(&seat);
+        drop(held);
+        party.outcome(here, waited).map(drop)
+    }
+
+    /// Takes a permit if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when there is none.
+    pub fn try_wait(&self) -> Result<(), Errno> {
+        let _held = self.lock.hold();
+        if self.take() { Ok(()) } else { Err(Errno(libc::EAGAIN)) }
+    }
+
+    fn take(&self) -> bool {
+        let permits = self.permits.get();
+        self.permits.set(permits.saturating_sub(1));
+        permits > 0
+    }
+
+    /// Hands a permit to who has waited longest, or keeps it for the next that comes. Does not suspend.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW` at 2^63 - 1 permits.
+    pub fn post(&self, here: Option<&Loop<K>>) -> Result<(), Errno> {
+        let held = self.lock.hold();
+        let wake = match self.waiters.pop() {
+            Some(seat) => Some(seat.claim().expect("it has one seat")),
+            None if self.permits.get() >= i64::MAX as u64 => return Err(Errno(libc::EOVERFLOW)),
+            None => {
+                self.permits.set(self.permits.get() + 1);
+                None
+            }
+        };
+        drop(held);
+        if let Some(wake) = wake {
+            wake.tell(here);
+        }
+        Ok(())
+    }
+
+    /// How many permits there are at this moment.
+    pub fn permits(&self) -> u64 {
+        let _held = self.lock.hold();
+        self.permits.get()
+    }
+}
