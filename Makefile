@@ -34,7 +34,9 @@ examples: $(EXAMPLES)
 
 $(EXAMPLES): target/examples/%: examples/c/%.c examples/c/example.h include/nyario.h $(RELEASE)/libnyario.so
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -D_GNU_SOURCE -std=c11 -Iinclude $< -o $@ -L$(RELEASE) -lnyario -Wl,-rpath,'$$ORIGIN/../release'
+	$(CC) $(CFLAGS) -D_GNU_SOURCE -std=c11 -Iinclude $< -o $@ -pthread -L$(RELEASE) -lnyario $(LIBRARIES) -Wl,-rpath,'$$ORIGIN/../release'
+
+target/examples/embedded_libev: LIBRARIES := -lev
 
 $(RELEASE)/libnyario.so: library
 

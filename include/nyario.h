@@ -28,6 +28,9 @@
 #include <sys/types.h>
 
 struct addrinfo;
+struct iovec;
+struct msghdr;
+struct pollfd;
 struct sockaddr;
 
 #define NYARIO_VERSION_MAJOR 0
@@ -42,19 +45,62 @@ struct sockaddr;
 #define NYARIO_EXTERN extern
 #endif
 
-struct msghdr;
-struct iovec;
-struct pollfd;
-
+/* What an object of each type below begins as; see there. */
 #define NYARIO_MUTEX_INIT {{0}}
 #define NYARIO_RWLOCK_INIT {{0}}
 #define NYARIO_COND_INIT {{0}}
 #define NYARIO_GROUP_INIT {{0}}
 #define NYARIO_SEMAPHORE_INIT {{0}}
+#define NYARIO_CHANNEL_INIT(element_size, capacity) {{0, (element_size), (capacity)}}
+#define NYARIO_UNBOUNDED ((size_t)-1)
+#define NYARIO_CASE_SEND(channel, element) {(channel), (void *)(element), NYARIO_SEND, 0, {0}}
+#define NYARIO_CASE_RECEIVE(channel, element) {(channel), (element), NYARIO_RECEIVE, 0, {0}}
 
 #ifdef __cplusplus
 extern "C" {
 #endif /* __cplusplus */
+
+/* ---- Configuring the loop -------------------------------------------------------------------- */
+
+/**
+ * How nyario_configure makes a thread's loop. What is zero is left at its default.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_options)`.
+   */
+  size_t size;
+  /**
+   * The backend to insist on: "uring", "epoll" or "kqueue". NULL takes the best that the kernel allows. The
+   * environment variable NYARIO_BACKEND has the last word in both cases.
+   */
+  const char *backend;
+  /**
+   * How many bytes of stack those fibers have that are spawned without a size, handlers of connections among them: from
+   * 16 KiB to 64 MiB, rounded up to a power of two. 256 KiB by default.
+   */
+  size_t stack_size;
+  /**
+   * How many fibers there may be at a time. Beyond it nyario_spawn answers -EAGAIN, and the handlers of connections
+   * wait for their turn. Any number by default.
+   */
+  size_t fibers;
+  /**
+   * How many accepted connections there may be at a time. Beyond it the rest wait in the queues of their listeners.
+   * Any number by default.
+   */
+  size_t connections;
+} nyario_options;
+
+/**
+ * Makes the calling thread's loop as `options` say; NULL is all defaults. Without it, the first call that needs the
+ * loop makes it. The struct is read before the call returns. Does not suspend.
+ *
+ * Returns 0, or -EBUSY when the thread has a loop already, -EINVAL for a backend that there is not, a stack size out of
+ * bounds, or options of a later version that this one does not know and that are not zero; the kernel's reason when it
+ * denies the backend insisted on, such as -EPERM or -ENOSYS; -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_configure(const nyario_options *options);
 
 /* ---- Servers and the loop -------------------------------------------------------------------- */
 
@@ -76,12 +122,22 @@ typedef void (*nyario_handler)(int fd, void *arg);
  * `address` is `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, or `*` for every address of the
  * machine; port 0 lets the kernel choose), or the path of a unix socket, which has a `/` or no `:` in it. A path
  * that a dead server left behind is taken over. The socket is close-on-exec; nyario_register or nyario_close takes
- * it back. Does not suspend.
+ * it back. Suspends the fiber only while another name of a host is looked up.
  *
  * Returns the descriptor, or -EINVAL for NULL or text that is no address, -ENAMETOOLONG, -EADDRINUSE,
- * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ * -EADDRNOTAVAIL, -EACCES, -EMFILE, -ENFILE, -ENOMEM; for a name also -ECANCELED, -ETIMEDOUT, and NYARIO_EAI_NONAME and
+ * the other NYARIO_EAI_*. Since 0.1.
  */
 NYARIO_EXTERN int nyario_listen(const char *address);
+
+/**
+ * Like nyario_listen, but the address can be shared: each thread opens a socket of its own there, and the kernel spreads
+ * the connections over them (SO_REUSEPORT). Who opens the first with port 0 has to tell the others which port it got.
+ * A unix socket cannot be shared. Suspends the fiber as nyario_listen does.
+ *
+ * Returns as nyario_listen, and -EOPNOTSUPP for a path; -EADDRINUSE where somebody listens who does not share. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_listen_shared(const char *address);
 
 /**
  * Registers a listening socket with the calling thread's loop: from now on `handler(fd, arg)` serves each of its
@@ -110,6 +166,15 @@ NYARIO_EXTERN int nyario_loop(void);
  * Returns 0, or -ESRCH when the thread has no loop. Since 0.1.
  */
 NYARIO_EXTERN int nyario_stop(void);
+
+/**
+ * Ends the calling thread's loop gently: at once it closes its servers and the connections that have no fiber, and
+ * ends its timers; then its fibers have up to `grace` nanoseconds to come to their ends, after which it ends as with nyario_stop. Of several such
+ * calls the grace that ends first counts. May be called from a signal handler, on the loop's thread. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a negative grace, -ESRCH when the thread has no loop. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_drain(int64_t grace);
 
 /* ---- Embedding in a foreign loop ------------------------------------------------------------- */
 
@@ -149,8 +214,8 @@ NYARIO_EXTERN int64_t nyario_backend_timeout(void);
  * of rounds even if there is more to do: nyario_backend_timeout says so. Blocks the thread for the time-out at most.
  *
  * After nyario_stop the next turn ends the loop as nyario_loop does: it closes the servers, cancels the fibers, waits for
- * them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
- * fiber ends. The loop can be used again in both cases.
+ * them to return, and closes their connections; that may block. After nyario_drain the turn does so in which the last
+ * fiber ends, or the grace. Without either, nothing is closed when the last fiber ends. The loop can be used again.
  *
  * Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
  * nyario_loop when the loop cannot be made. Since 0.1.
@@ -173,12 +238,14 @@ NYARIO_EXTERN int nyario_wakeup(nyario_alarm alarm, void *data);
 /* ---- Connections ----------------------------------------------------------------------------- */
 
 /**
- * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
+ * Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). A host that goes by a name is
+ * looked up as nyario_getaddrinfo does, and its addresses are tried in turn until one answers. The descriptor is
  * close-on-exec and non-blocking; nyario_close ends it, and once nyario_read has been called on it, only nyario
  * must read it. Suspends the fiber.
  *
  * Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
- * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
+ * -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, and for a name NYARIO_EAI_NONAME and the other NYARIO_EAI_*. Since
+ * 0.1.
  */
 NYARIO_EXTERN int nyario_dial(const char *address);
 
@@ -217,6 +284,15 @@ NYARIO_EXTERN int nyario_close(int fd);
  * -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
  */
 NYARIO_EXTERN int nyario_address(int fd, char *buf, size_t size);
+
+/**
+ * Writes the address of the peer that a socket is connected to into `buf`, in the form of nyario_address; it is empty for a
+ * unix socket that has none, as most clients have. Does not suspend.
+ *
+ * Returns the length without the NUL, or -EINVAL for NULL, -ENOSPC when `size` bytes do not hold it, -EBADF,
+ * -ENOTSOCK, -ENOTCONN, -EAFNOSUPPORT. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_peer(int fd, char *buf, size_t size);
 
 /* ---- Sockets --------------------------------------------------------------------------------- */
 
@@ -307,6 +383,21 @@ NYARIO_EXTERN ssize_t nyario_sendmsg(int fd, const struct msghdr *msg, int flags
  */
 NYARIO_EXTERN int nyario_shutdown(int fd, int how);
 
+/* ---- Datagram sockets by address ------------------------------------------------------------- */
+
+/**
+ * Opens a datagram socket: UDP, or of unix for a path (addresses are as for nyario_listen). At `local` messages reach it;
+ * with NULL the kernel chooses an address, and a unix socket has none, so that nobody can answer it. With a `remote` it is
+ * connected: messages come from there alone, and go there with nyario_send or nyario_write; with NULL, nyario_sendto names
+ * whom each is for. One of the two must be given, and both are of one family. A path that a dead socket left behind is taken
+ * over. The descriptor is close-on-exec and non-blocking; nyario_close ends it. Does not suspend.
+ *
+ * Returns the descriptor, or -EINVAL for two NULLs or text that is no address, -ENAMETOOLONG, -EADDRINUSE, -EADDRNOTAVAIL,
+ * -EACCES, -ENOENT and -ECONNREFUSED for a unix `remote` that is not there, -ENETUNREACH, -EMFILE, -ENFILE, -ENOMEM. Since
+ * 0.1.
+ */
+NYARIO_EXTERN int nyario_datagram(const char *local, const char *remote);
+
 /* ---- Several buffers at once ----------------------------------------------------------------- */
 
 /**
@@ -326,6 +417,33 @@ NYARIO_EXTERN ssize_t nyario_readv(int fd, const struct iovec *iov, int count);
  * call tells why); or -EINVAL for NULL or another number of buffers, and what nyario_write does. Since 0.1.
  */
 NYARIO_EXTERN ssize_t nyario_writev(int fd, const struct iovec *iov, int count);
+
+/* ---- Bytes that go from one descriptor to another without passing through the program's memory  */
+
+/**
+ * Sends `len` bytes of the file `from` on `to`, like a blocking descriptor would: from the place that `*offset` names, which
+ * moves along, or with NULL from the file's own position, which then moves. `*offset` is borrowed until the call returns.
+ * The file's bytes do not pass through the program's memory. Raises no SIGPIPE. Suspends the fiber when there is no room;
+ * reading the file may block the thread while it waits for the disk.
+ *
+ * Returns how many bytes were sent: fewer than `len` at the end of the file, or when it failed or was cancelled after a part
+ * was sent (the next call tells why); or -EINVAL for a negative offset or a `from` that is no file, -EPIPE, -EBADF (also
+ * when `to` is closed meanwhile), -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline, or another error of
+ * sendfile(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_sendfile(int to, int from, int64_t *offset, size_t len);
+
+/**
+ * Moves up to `len` bytes from one descriptor to another, one of which is a pipe, as splice(2) does: at least one unless the
+ * end is reached. A place for an offset may be given for a file that has one, and NULL stands for its own position; both
+ * are borrowed until the call returns. `flags` are those of splice(2); with SPLICE_F_NONBLOCK it does not suspend. Raises
+ * no SIGPIPE. Suspends the fiber until there is something to move, and room for it.
+ *
+ * Returns the number of bytes, 0 at the end, or -EAGAIN under SPLICE_F_NONBLOCK, -EINVAL when neither is a pipe, -ESPIPE for
+ * an offset of a pipe, -EPIPE, -EBADF (also when one of them is closed meanwhile), -ECONNRESET, -ECANCELED, -ETIMEDOUT past
+ * the fiber's deadline, or another error of splice(2). Since 0.1.
+ */
+NYARIO_EXTERN ssize_t nyario_splice(int from, int64_t *from_offset, int to, int64_t *to_offset, size_t len, unsigned int flags);
 
 /* ---- Waiting for several descriptors --------------------------------------------------------- */
 
@@ -351,6 +469,27 @@ NYARIO_EXTERN int nyario_poll(struct pollfd *fds, size_t count, int64_t timeout)
  * closed meanwhile, -EINVAL for a negative `count`, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
  */
 NYARIO_EXTERN int nyario_select(int count, fd_set *readable, fd_set *writable, fd_set *exceptional, int64_t timeout);
+
+/* ---- Descriptors that go from one process to another ----------------------------------------- */
+
+/**
+ * Sends the descriptor `passed` over the unix socket `fd`, with a byte of zero that it goes with. The peer gets a descriptor
+ * of its own, of the same file; `passed` stays open here. Suspends the fiber when there is no room.
+ *
+ * Returns 0, or -EBADF when either is not open (also when `fd` is closed meanwhile), -ENOTSOCK, -EOPNOTSUPP for a socket of
+ * another family, -EPIPE, -ECONNRESET, -ETOOMANYREFS, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_send_fd(int fd, int passed);
+
+/**
+ * Receives a descriptor that comes over the unix socket `fd`, and the byte that it goes with. It is close-on-exec, and the
+ * caller's to close. Suspends the fiber until there is something.
+ *
+ * Returns the descriptor, or -ENODATA at the end of the stream, -ENOMSG when the next byte came without a descriptor (it is
+ * used up), -EMFILE when the process may have no more (the descriptor is lost), -EBADF (also when `fd` is closed
+ * meanwhile), -ENOTSOCK, -EOPNOTSUPP, -ECONNRESET, -ECANCELED, -ETIMEDOUT past the fiber's deadline. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_recv_fd(int fd);
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
@@ -423,7 +562,7 @@ NYARIO_EXTERN int nyario_getaddrinfo(const char *node, const char *service, cons
  * Returns 0, or -EINVAL when `address` or both buffers are NULL, NYARIO_EAI_FAMILY for an address of no family that has
  * names, NYARIO_EAI_OVERFLOW when a buffer is too small, and the rest as nyario_getaddrinfo. Since 0.1.
  */
-NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned int len, char *host, size_t host_size, char *service, size_t service_size, int flags);
+NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, uint32_t len, char *host, size_t host_size, char *service, size_t service_size, int flags);
 
 /* ---- Fibers ---------------------------------------------------------------------------------- */
 
@@ -433,7 +572,7 @@ NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned in
 #define NYARIO_DETACHED 1
 
 /**
- * Names a fiber of one loop, and never another of that loop; above 0.
+ * Stands for a fiber of one loop, and never for another of that loop; above 0.
  */
 typedef int64_t nyario_fiber;
 
@@ -465,12 +604,12 @@ typedef struct {
 } nyario_spawn_options;
 
 /**
- * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
+ * Runs `entry(arg)` on a new fiber of the calling thread's loop, which runs it when its turn comes. A fiber has
  * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
  * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
  * suspend.
  *
- * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+ * Returns the fiber, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
  * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
  */
 NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
@@ -479,7 +618,7 @@ NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
  * Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
  * suspend.
  *
- * Returns the fiber's name, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
+ * Returns the fiber, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
  * options of a later version that this one does not know and that are not zero; and an error of nyario_set_name.
  * Since 0.1.
  */
@@ -505,10 +644,10 @@ NYARIO_EXTERN int nyario_set_name(nyario_fiber fiber, const char *name);
 NYARIO_EXTERN int nyario_name(nyario_fiber fiber, char *buf, size_t size);
 
 /**
- * Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The name
- * is used up. Suspends the fiber; off a fiber it only takes the result of a fiber that has ended.
+ * Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The number
+ * is used up with that. Suspends the fiber that calls; off a fiber it only takes the result of a fiber that has ended.
  *
- * Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
+ * Returns 0, or -ESRCH for a fiber that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
  * it already, -EDEADLK for the calling fiber itself, or off a fiber when it has not ended; -ECANCELED and -ETIMEDOUT,
  * after which it can be joined again. Since 0.1.
  */
@@ -517,7 +656,7 @@ NYARIO_EXTERN int nyario_join(nyario_fiber fiber, void **result);
 /**
  * Declares that nobody will join the fiber: what it returns is dropped. Does not suspend.
  *
- * Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or being joined
+ * Returns 0, or -ESRCH for a fiber that is unknown or used up, -EINVAL when the fiber is detached or being joined
  * already. Since 0.1.
  */
 NYARIO_EXTERN int nyario_detach(nyario_fiber fiber);
@@ -534,7 +673,7 @@ NYARIO_EXTERN int nyario_cancel(nyario_fiber fiber);
 /**
  * The running fiber. Does not suspend.
  *
- * Returns its name, or 0 off a fiber. Since 0.1.
+ * Returns it, or 0 off a fiber. Since 0.1.
  */
 NYARIO_EXTERN nyario_fiber nyario_self(void);
 
@@ -545,6 +684,8 @@ NYARIO_EXTERN nyario_fiber nyario_self(void);
  */
 NYARIO_EXTERN int nyario_yield(void);
 
+/* ---- Deadlines ------------------------------------------------------------------------------- */
+
 /**
  * Sets the running fiber's deadline, in nanoseconds of nyario_now's clock, 0 for none: whatever it waits for past
  * then fails with -ETIMEDOUT. Does not suspend.
@@ -553,10 +694,24 @@ NYARIO_EXTERN int nyario_yield(void);
  */
 NYARIO_EXTERN int64_t nyario_deadline(int64_t when);
 
+/**
+ * Narrows the running fiber's deadline to so many nanoseconds from now, unless it is sooner already. What it returns is
+ * for nyario_deadline to restore, so that scopes nest, and none outlives the one around it:
+ *
+ *     int64_t outer = nyario_within(1000000000);
+ *     ...
+ *     nyario_deadline(outer);
+ *
+ * Does not suspend.
+ *
+ * Returns the deadline before, 0 for none, or -EINVAL for a negative time, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int64_t nyario_within(int64_t nanoseconds);
+
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 /**
- * Names a timer of one loop, and never another of that loop; above 0.
+ * Stands for a timer of one loop, and never for another of that loop; above 0.
  */
 typedef int64_t nyario_timer;
 
@@ -586,7 +741,7 @@ NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
  * ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
  * nyario_loop. Does not suspend.
  *
- * Returns the timer's name, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
+ * Returns the timer, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
  * Since 0.1.
  */
 NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback callback, void *arg);
@@ -596,7 +751,7 @@ NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback cal
  * the one before it was. One call runs at a time: those that come due before it has returned are left out, and are not
  * made up for. nyario_timer_cancel ends it, or the end of the loop. Does not suspend.
  *
- * Returns the timer's name, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
+ * Returns the timer, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
  * loop is ending. Since 0.1.
  */
 NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback callback, void *arg);
@@ -608,6 +763,79 @@ NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback cal
  * Returns 0, or -ESRCH for a timer that is unknown or has ended: also when its only call has begun. Since 0.1.
  */
 NYARIO_EXTERN int nyario_timer_cancel(nyario_timer timer);
+
+/* ---- What is done when a fiber ends ---------------------------------------------------------- */
+
+/**
+ * Ends the running fiber with `result`, from any depth of its calls, as if its entry had returned that: what
+ * nyario_cleanup_push was given is called, destructors of nyario_set's values too, a connection's handler has its
+ * connection closed. What lies on the fiber's stack is left as it is, as with longjmp: no destructor of C++ is called
+ * for it, and locks are not released. Suspends the fiber as what is called does, and does not return.
+ *
+ * Returns -EINVAL off a fiber, and then only. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_exit(void *result);
+
+/**
+ * Has `callback(arg)` called when the running fiber ends, by returning or by nyario_exit; the last that was pushed comes
+ * first. It is called on the fiber and may suspend; it may push others. The fiber's deadline, if it has one, is still in
+ * force, as is a cancel that no call has been told of, and while the loop is ending whatever waits answers -ECANCELED:
+ * so a callback that must wait lifts the deadline with `nyario_deadline(0)` first. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a NULL callback, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cleanup_push(nyario_callback callback, void *arg);
+
+/**
+ * Takes back what the running fiber pushed last with nyario_cleanup_push, and calls it when `execute` is not 0. Suspends
+ * if the callback does.
+ *
+ * Returns 0, or -EINVAL when nothing is left that was pushed, or off a fiber. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_cleanup_pop(int execute);
+
+/* ---- Values of a fiber's own ----------------------------------------------------------------- */
+
+/**
+ * Stands for a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
+ */
+typedef int nyario_key;
+
+/**
+ * What is called with a value when its fiber ends.
+ */
+typedef void (*nyario_destructor)(void *value);
+
+/**
+ * Creates a key, under which no fiber has a value yet. When a fiber ends that has set one which is not NULL,
+ * `destructor(value)` is called on that fiber, after what nyario_cleanup_push was given, in no certain order; it may
+ * suspend. It may be NULL. Does not suspend.
+ *
+ * Returns the key, or -EAGAIN when there are 1024. Since 0.1.
+ */
+NYARIO_EXTERN nyario_key nyario_key_create(nyario_destructor destructor);
+
+/**
+ * Ends a key. The values that fibers have set under it are forgotten, without a destructor. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a key that there is not. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_key_delete(nyario_key key);
+
+/**
+ * The value that the running fiber has set under a key. Off a fiber, the one that the thread has. Does not suspend.
+ *
+ * Returns the value, or NULL when there is none, or no such key. Since 0.1.
+ */
+NYARIO_EXTERN void *nyario_get(nyario_key key);
+
+/**
+ * Sets the running fiber's value under a key; NULL takes it away. Off a fiber, the thread's own, for which the
+ * destructor is called when the thread ends. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a key that there is not; off a fiber also an error of nyario_loop's. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_set(nyario_key key, void *value);
 
 /* ---- Mutexes --------------------------------------------------------------------------------- */
 
@@ -802,7 +1030,139 @@ NYARIO_EXTERN int nyario_semaphore_try_wait(nyario_semaphore *semaphore);
  */
 NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
 
+/* ---- Channels -------------------------------------------------------------------------------- */
+
+/**
+ * Hands elements of a fixed size from one to another, in order: NYARIO_CHANNEL_INIT(element_size, capacity), or
+ * nyario_channel_init. Elements are copied in and out. Up to `capacity` of them wait in the channel: with 0 every send
+ * waits for its receiver, with NYARIO_UNBOUNDED none waits. All zeroes is a channel of signals, without capacity and with
+ * elements of no size. Fibers of any loop share it with threads that run none; nyario_channel_destroy frees what it holds.
+ */
+typedef struct {
+  uint64_t words[16];
+} nyario_channel;
+
+/**
+ * Makes a channel for elements of `element_size` bytes, of which up to `capacity` wait in it. Nobody may use it yet. It
+ * allocates nothing until it is sent to. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_init(nyario_channel *channel, size_t element_size, size_t capacity);
+
+/**
+ * Sends a copy of `*element`. Suspends the fiber while the channel is full, or without capacity until the element is
+ * received; off a fiber it blocks the thread. Whoever waits is served in order.
+ *
+ * Returns 0, or -EPIPE when the channel is closed, -EINVAL for NULL, -ENOMEM, -ECANCELED, -ETIMEDOUT past the fiber's
+ * deadline: then it was not sent. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_send(nyario_channel *channel, const void *element);
+
+/**
+ * Receives an element into `*element`. Suspends the fiber while there is none; off a fiber it blocks the thread. Whoever
+ * waits is served in order.
+ *
+ * Returns 0, or -EPIPE when the channel is closed and nothing is left in it, -EINVAL for NULL, -ECANCELED, -ETIMEDOUT
+ * past the fiber's deadline: then nothing was taken. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_receive(nyario_channel *channel, void *element);
+
+/**
+ * Sends a copy of `*element` if the channel has room or somebody waits to receive. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when it would have to wait, -EPIPE when the channel is closed, -EINVAL for NULL, -ENOMEM.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_try_send(nyario_channel *channel, const void *element);
+
+/**
+ * Receives an element into `*element` if there is one or somebody waits to send. Does not suspend.
+ *
+ * Returns 0, or -EAGAIN when it would have to wait, -EPIPE when the channel is closed and nothing is left in it, -EINVAL
+ * for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_try_receive(nyario_channel *channel, void *element);
+
+/**
+ * Closes the channel: nothing more is sent, what is in it can still be received, and whoever waits is told -EPIPE. Does
+ * not suspend.
+ *
+ * Returns 0, or -EPIPE when it is closed already, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_close(nyario_channel *channel);
+
+/**
+ * Closes the channel and frees what it holds: nobody may use it any more. A call that has sent or received touches it no
+ * more, so whoever had the last element may do this. Does not suspend.
+ *
+ * Returns 0, or -EBUSY while somebody waits on it, which is then left as it was, -EINVAL for NULL. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_channel_destroy(nyario_channel *channel);
+
+/* ---- Several channels at once ---------------------------------------------------------------- */
+
+/**
+ * The kind of a nyario_case that sends `*element`.
+ */
+#define NYARIO_SEND 1
+
+/**
+ * The kind of a nyario_case that receives into `*element`.
+ */
+#define NYARIO_RECEIVE 2
+
+/**
+ * nyario_choose: answer -EAGAIN instead of waiting.
+ */
+#define NYARIO_NOWAIT 1
+
+/**
+ * One of the things that nyario_choose may do: NYARIO_CASE_SEND(channel, element) or
+ * NYARIO_CASE_RECEIVE(channel, element). The same case may be chosen from again and again.
+ */
+typedef struct {
+  /**
+   * NULL stands for a case that never comes.
+   */
+  nyario_channel *channel;
+  /**
+   * Where the element comes from or goes to.
+   */
+  void *element;
+  /**
+   * NYARIO_SEND or NYARIO_RECEIVE.
+   */
+  int kind;
+  /**
+   * How it went, for the case that was chosen: 0, or -EPIPE when the channel is closed, -ENOMEM.
+   */
+  int result;
+  uint64_t words[8];
+} nyario_case;
+
+/**
+ * Does one of `count` things, whichever can be done first; of several that can be done at once, each is looked at first
+ * in its turn. `flags` is 0 or NYARIO_NOWAIT. A closed channel makes its case one that can be done, with -EPIPE as its
+ * result. Suspends the fiber until one can be done; off a fiber it blocks the thread.
+ *
+ * Returns the index of the case that was chosen, whose `result` says how it went; or -EAGAIN with NYARIO_NOWAIT when none
+ * can be done, -EINVAL for NULL, more than 32767 cases, an unknown kind or unknown flags, -EDEADLK off a fiber when no case could ever come,
+ * -ECANCELED, -ETIMEDOUT past the fiber's deadline: then nothing was done. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_choose(nyario_case *cases, size_t count, unsigned int flags);
+
 /* ---- Threads --------------------------------------------------------------------------------- */
+
+/**
+ * Stands for the loop of a thread of this process, and never for another of it; above 0.
+ */
+typedef int64_t nyario_loop_id;
+
+/**
+ * Prepares the loop of one thread; `index` is the thread's number. Returns 0, or a negative errno.
+ */
+typedef int (*nyario_thread_init)(unsigned int index, void *arg);
 
 /**
  * Runs `entry(arg)`, which may block, on a thread of a pool and stores what it returned in `*result`, unless `result`
@@ -821,6 +1181,218 @@ NYARIO_EXTERN int nyario_semaphore_post(nyario_semaphore *semaphore);
  * or -ENOMEM when there is no thread and none can be made. Since 0.1.
  */
 NYARIO_EXTERN int nyario_blocking(nyario_entry entry, void *arg, void **result);
+
+/**
+ * The calling thread's loop, for other threads that post to it. Does not suspend.
+ *
+ * Returns it, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
+ */
+NYARIO_EXTERN nyario_loop_id nyario_loop_self(void);
+
+/**
+ * Has the loop `target` run `entry(arg)` on a new fiber, which nobody joins and whose result is dropped. May be called
+ * on any thread, but not in a signal handler. What one thread posts begins in the order in which it was posted. Does not
+ * suspend.
+ *
+ * A loop that sleeps is woken. One that does not run begins `entry` when it next does, and one that is told to end
+ * begins it before it does, though whatever would wait is refused then; a thread that ends without running its loop
+ * again never begins it. A loop ends when it has neither server nor fiber, whoever may want to post to it: a fiber that
+ * sleeps keeps it.
+ *
+ * A connection that is to be served by another loop is best handed over before it is read: dup(2) it, post the
+ * duplicate, and close the original.
+ *
+ * Returns 0, or -EINVAL for a NULL entry, -ESRCH when there is no such loop any more. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_post(nyario_loop_id target, nyario_entry entry, void *arg);
+
+/**
+ * Runs `n` loops, each on a thread of its own, until all of them have ended; 0 stands for as many as there are processors
+ * that the process may use. If `pin` is not 0, each thread stays on one of these. On each thread `init(index, arg)` is
+ * called before its loop runs, off a fiber, to register servers (see nyario_listen_shared) and spawn fibers. Blocks the
+ * thread.
+ *
+ * A loop may end by itself, as in nyario_loop, or by nyario_stop on its thread, and the others go on;
+ * nyario_stop_threads and nyario_drain_threads end them all. When `init` fails, or a thread cannot begin, all the others
+ * are stopped. The threads inherit the signal mask of the caller.
+ *
+ * Returns 0, or the first error: of `init`, or -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EPERM, -EINVAL; -EINVAL for a NULL
+ * init, -EDEADLK on a fiber, -EBUSY while another such call goes on. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_threads(unsigned int n, int pin, nyario_thread_init init, void *arg);
+
+/**
+ * Ends all loops of the nyario_threads that runs, as nyario_stop does each. May be called on any thread and in a signal
+ * handler. Does not suspend.
+ *
+ * Returns 0, or -ESRCH when there is none. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stop_threads(void);
+
+/**
+ * Ends all loops of the nyario_threads that runs, as nyario_drain does each. May be called on any thread and in a signal
+ * handler. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for a negative grace, -ESRCH when there is none. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_drain_threads(int64_t grace);
+
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+/**
+ * Waits for a child as waitpid(2) does, with the same `pid` and `options` (WNOHANG, WUNTRACED, WCONTINUED), and stores its
+ * status in `*status`, unless that is NULL. Suspends the fiber; off a fiber it blocks the thread. A fiber that gives up
+ * leaves the child to be waited for by others. When `pid` names no single child, or `options` ask for more than its end, a
+ * thread of nyario_blocking's pool does the waiting, and stays busy until a child changes even if the fiber gives up.
+ *
+ * Returns the child's pid, 0 with WNOHANG when none has changed, or -ECHILD when there is no such child (any more),
+ * -EINVAL for other options, -EMFILE, -ENFILE, -ENOMEM, -EAGAIN, -ECANCELED, -ETIMEDOUT. Since 0.1.
+ */
+NYARIO_EXTERN pid_t nyario_wait(pid_t pid, int *status, int options);
+
+/* ---- Signals --------------------------------------------------------------------------------- */
+
+/**
+ * Waits for one of the signals in `set`, takes it, and fills in `*info`, a siginfo_t, unless that is NULL: like
+ * sigwaitinfo(2). Suspends the fiber; off a fiber it blocks the thread.
+ *
+ * The signals must be blocked, or else they do what they do without nyario. The call blocks them in the calling thread, and
+ * leaves them so; a program with more threads does that itself (pthread_sigmask(3)) before it makes those, as its threads
+ * inherit the mask, and so do its children. Any number of fibers may wait for a signal; it goes to one of them. One that
+ * comes while nobody waits is kept for the next call.
+ *
+ * Returns the signal's number, or -EINVAL for NULL or an empty set, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, -ETIMEDOUT.
+ * Since 0.1.
+ */
+NYARIO_EXTERN int nyario_sigwait(const sigset_t *set, void *info);
+
+/* ---- Seeing inside --------------------------------------------------------------------------- */
+
+/**
+ * What nyario_stats tells of a loop: counts since it was made, and how many there are now of what it holds.
+ */
+typedef struct {
+  /**
+   * `sizeof (nyario_statistics)`, set by the caller.
+   */
+  size_t size;
+  /**
+   * The backend at work: "uring", "epoll" or "kqueue". Constant.
+   */
+  const char *backend;
+  /**
+   * Turns taken.
+   */
+  uint64_t turns;
+  /**
+   * Looks at the kernel that were system calls: waits, and submissions.
+   */
+  uint64_t enters;
+  /**
+   * Operations that were over as soon as they were begun.
+   */
+  uint64_t at_once;
+  /**
+   * Operations that had to wait, or were queued for the kernel; sleeps, joins and whatever else a fiber waits for are
+   * among them.
+   */
+  uint64_t waited;
+  /**
+   * Operations that are waiting now.
+   */
+  uint64_t waiting;
+  /**
+   * How often a fiber was resumed.
+   */
+  uint64_t switches;
+  /**
+   * Fibers that were ever begun, handlers of connections among them.
+   */
+  uint64_t spawned;
+  /**
+   * Fibers that have not ended.
+   */
+  uint64_t fibers;
+  /**
+   * Handlers of connections, and calls of timers, that wait because there are as many fibers as the loop allows.
+   */
+  uint64_t crowded;
+  /**
+   * Registered servers.
+   */
+  uint64_t servers;
+  /**
+   * Connections that servers have accepted.
+   */
+  uint64_t accepted;
+  /**
+   * Those of them that have not spoken yet and have no fiber.
+   */
+  uint64_t idle;
+  /**
+   * Connections that were dialled.
+   */
+  uint64_t clients;
+  /**
+   * Descriptors that the loop watches and did not open; registered servers are among them.
+   */
+  uint64_t adopted;
+  /**
+   * Armed timers and deadlines.
+   */
+  uint64_t timers;
+  /**
+   * Stacks that are mapped.
+   */
+  uint64_t stacks;
+  /**
+   * Those of them that wait for a fiber.
+   */
+  uint64_t stacks_free;
+  /**
+   * Provided buffers, which only the backend "uring" has.
+   */
+  uint64_t buffers;
+  /**
+   * Those of them that hold bytes which nobody has read yet.
+   */
+  uint64_t buffers_used;
+  /**
+   * What other threads have told the loop: what was posted, and the ends of what its fibers wait for.
+   */
+  uint64_t posts;
+  /**
+   * Times that the loop kept house.
+   */
+  uint64_t sweeps;
+} nyario_statistics;
+
+/**
+ * Tells what the calling thread's loop has done and holds, in `*statistics`, whose `size` the caller has set. A later
+ * version may tell more than a caller's struct has room for; what this version does not know of becomes 0. Does not
+ * suspend.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop, -EINVAL for NULL or a size that cannot be. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_stats(nyario_statistics *statistics);
+
+/**
+ * Writes to `fd`, for people to read, what the calling thread's loop is busy with. A line for each fiber that has not
+ * ended: its number, its name, and what it does; and a last one that counts the connections:
+ *
+ *     fiber 4294967296 "resolver": in offload for 120 ms
+ *     fiber 4294967297: in recv on fd 7 for 2040 ms, deadline in 2960 ms
+ *     fiber 4294967298: ready
+ *     fiber 4294967299 "console": running
+ *     connections: servers 1, accepted 60 (59 without a fiber), clients 0
+ *
+ * A fiber is in the call that it waits in, or in what it waits for: sleep, join, mutex, and so on. Times are taken from a
+ * coarse clock, once a turn: they are about 10 ms off, and what one turn takes does not count. The lines may change
+ * from version to version. Allocates, and does not suspend: a pipe that is full blocks the thread.
+ *
+ * Returns 0, or -ESRCH when the thread has no loop, -EBADF, or another error of write(2). Since 0.1.
+ */
+NYARIO_EXTERN int nyario_dump(int fd);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERVERS_MAX = 16 };
+enum { SERVERS_MAX = 16, SECOND = 1000000000 };
 
 struct asked {
     const char *address;
@@ -37,10 +37,12 @@ static ssize_t read_line(int fd, char *line, size_t size) {
     return -EMSGSIZE;
 }
 
-/* Nothing here says that it may take too long, or that it may be called off: the deadline and the cancel are the
- * fiber's, and every call that waits heeds them. */
+/* Nothing here says when all must be over, or that it may be called off: the deadline and the cancel are the fiber's, and
+ * every call that waits heeds them. Only dialling is not to take more than a second of that. */
 static ssize_t ask(struct asked *asked) {
+    int64_t outer = nyario_within(SECOND);
     int fd = nyario_dial(asked->address);
+    nyario_deadline(outer);
     if (fd < 0)
         return fd;
     ssize_t result = nyario_write(fd, asked->question, strlen(asked->question));

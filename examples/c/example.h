@@ -18,8 +18,17 @@ static void fail(const char *what, int error) {
     exit(1);
 }
 
+/* SIGINT and SIGTERM end the loop. */
+static inline void end_on_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = stop;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 /* Serves `handler` at the address that the command line names, until a signal ends the loop. */
-static int serve(int argc, char **argv, nyario_handler handler, unsigned flags) {
+static inline int serve(int argc, char **argv, nyario_handler handler, unsigned flags) {
     if (argc != 2) {
         fprintf(stderr, "usage: %s ADDRESS (host:port, or the path of a unix socket)\n", argv[0]);
         return 2;
@@ -31,12 +40,7 @@ static int serve(int argc, char **argv, nyario_handler handler, unsigned flags) 
     if (error < 0)
         fail("nyario_register", error);
 
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = stop;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-
+    end_on_signals();
     char address[128];
     error = nyario_address(server, address, sizeof address);
     if (error < 0)

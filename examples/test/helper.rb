@@ -15,11 +15,11 @@ class Example
   PATIENCE = 30
 
   COMMANDS = {
-    c: { echo: ["#{ROOT}/target/examples/echo"], http_hello: ["#{ROOT}/target/examples/http_hello"] },
+    c: %i[echo http_hello chat].to_h { |name| [name, ["#{ROOT}/target/examples/#{name}"]] },
     ruby: { echo: [*RUBY, "#{ROOT}/examples/ruby/echo.rb"], http_hello: [*RUBY, "#{ROOT}/examples/ruby/http_hello.rb"] }
   }.freeze
 
-  attr_reader :command, :address
+  attr_reader :command, :address, :pid
 
   # Runs an example while the block does, and ends it. What it wrote to stderr makes the test fail.
   def self.run(language, name, address = "127.0.0.1:0")

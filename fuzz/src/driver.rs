@@ -59,7 +59,11 @@ fn pattern(from: usize, len: usize) -> Box<[u8]> {
 pub fn driver(bytes: &[u8]) {
     let [choice, character, seed, steps @ ..] = bytes else { return };
     let model = Model::new((*seed).into(), kernel(*character));
-    let backend = if choice & 1 == 0 { BackendKind::Uring } else { BackendKind::Epoll };
+    let backend = match choice & 5 {
+        0 | 4 => BackendKind::Uring,
+        1 => BackendKind::Epoll,
+        _ => BackendKind::Kqueue,
+    };
     let mut config = Config { backend: Some(backend), buffers: 8, buffer_size: 64, ..Config::default() };
     if choice & 2 != 0 {
         config = Config { submissions: 2, completions: 4, buffers: 2, buffer_size: 16, ..config };

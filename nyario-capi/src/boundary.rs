@@ -84,6 +84,32 @@ pub(crate) unsafe fn bytes_mut<'a>(buf: *mut std::ffi::c_void, len: usize) -> Re
     }
 }
 
+/// Fills in a struct that begins with its size, which the caller has set, up to where the caller's or ours ends; what of
+/// the caller's is beyond ours becomes 0. `value` needs no size.
+///
+/// # Safety
+///
+/// `T` must be plain data without padding and begin with a `usize`. `out` must be NULL or point to as many bytes as its
+/// first word says, writable.
+pub(crate) unsafe fn fill<T: Copy>(out: *mut T, value: T) -> Result<(), Errno> {
+    if out.is_null() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: forwarded from the caller; a caller's struct need not be aligned as ours is.
+    let size = unsafe { out.cast::<usize>().read_unaligned() };
+    if size < size_of::<usize>() {
+        return Err(Errno(libc::EINVAL));
+    }
+    let (head, known) = (size_of::<usize>(), size.min(size_of::<T>()));
+    // SAFETY: both hold as much, and are not the same.
+    unsafe {
+        let (from, to) = ((&raw const value).cast::<u8>(), out.cast::<u8>());
+        std::ptr::copy_nonoverlapping(from.add(head), to.add(head), known - head);
+        to.add(known).write_bytes(0, size - known);
+    }
+    Ok(())
+}
+
 /// A struct of options, which begins with its size as the caller was compiled; NULL is all defaults. What the caller
 /// does not know of keeps its default, 0, and what we do not know of must be 0.
 ///

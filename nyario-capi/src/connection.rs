@@ -1,22 +1,24 @@
 //! Connections.
 
-use crate::boundary::{bytes, bytes_mut, guard, on_loop, text};
+use crate::boundary::{bytes, bytes_mut, guard, keeping_errno, on_loop, text};
 use libc::ssize_t;
 use nyario_core::net::{self, Address};
 use nyario_core::sys::{Errno, Linux};
 use std::ffi::{c_char, c_int, c_void};
 use std::io::Write;
 
-/// Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). The descriptor is
+/// Opens a connection to `address` (see nyario_listen; there is no `*` to connect to). A host that goes by a name is
+/// looked up as nyario_getaddrinfo does, and its addresses are tried in turn until one answers. The descriptor is
 /// close-on-exec and non-blocking; nyario_close ends it, and once nyario_read has been called on it, only nyario
 /// must read it. Suspends the fiber.
 ///
 /// Returns the descriptor, or -EINVAL, -ENAMETOOLONG, -ECONNREFUSED, -ENOENT, -ENETUNREACH, -EHOSTUNREACH,
-/// -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED. Since 0.1.
+/// -ETIMEDOUT, -EMFILE, -ENFILE, -ENOMEM, -ECANCELED, and for a name NYARIO_EAI_NONAME and the other NYARIO_EAI_*. Since
+/// 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_dial(address: *const c_char) -> c_int {
     // SAFETY: the caller lends a C string for the call.
-    on_loop(|looped| net::dial(looped, unsafe { text(address) }?))
+    keeping_errno(|| on_loop(|looped| net::dial(looped, unsafe { text(address) }?)))
 }
 
 /// Reads up to `len` bytes into `buf` from a socket, pipe, terminal or file: at least one unless the end is reached
@@ -58,14 +60,33 @@ pub extern "C" fn nyario_close(fd: c_int) -> c_int {
 /// -ENOTSOCK, -EAFNOSUPPORT. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_address(fd: c_int, buf: *mut c_char, size: usize) -> c_int {
-    guard(|| {
-        if buf.is_null() {
-            return Err(Errno(libc::EINVAL));
-        }
-        // SAFETY: the caller lends the buffer for the call.
-        let mut buf = unsafe { bytes_mut(buf.cast(), size) }?;
-        let address = Address::of_socket(&Linux, fd)?.to_string();
-        write!(buf, "{address}\0").map_err(|_| Errno(libc::ENOSPC))?;
-        Ok(address.len() as c_int)
-    })
+    // SAFETY: the caller lends the buffer for the call.
+    guard(|| unsafe { tell(Address::of_socket(&Linux, fd), buf, size) })
+}
+
+/// Writes the address of the peer that a socket is connected to into `buf`, in the form of nyario_address; it is empty for a
+/// unix socket that has none, as most clients have. Does not suspend.
+///
+/// Returns the length without the NUL, or -EINVAL for NULL, -ENOSPC when `size` bytes do not hold it, -EBADF,
+/// -ENOTSOCK, -ENOTCONN, -EAFNOSUPPORT. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nyario_peer(fd: c_int, buf: *mut c_char, size: usize) -> c_int {
+    // SAFETY: the caller lends the buffer for the call.
+    guard(|| unsafe { tell(Address::of_peer(&Linux, fd), buf, size) })
+}
+
+/// Writes an address as text.
+///
+/// # Safety
+///
+/// `buf` must be NULL or valid for writes of `size` bytes.
+unsafe fn tell(address: Result<Address, Errno>, buf: *mut c_char, size: usize) -> Result<c_int, Errno> {
+    if buf.is_null() {
+        return Err(Errno(libc::EINVAL));
+    }
+    // SAFETY: forwarded from the caller.
+    let mut buf = unsafe { bytes_mut(buf.cast(), size) }?;
+    let address = address?.to_string();
+    write!(buf, "{address}\0").map_err(|_| Errno(libc::ENOSPC))?;
+    Ok(address.len() as c_int)
 }

@@ -42,8 +42,8 @@ pub extern "C" fn nyario_backend_timeout() -> i64 {
 /// of rounds even if there is more to do: nyario_backend_timeout says so. Blocks the thread for the time-out at most.
 ///
 /// After nyario_stop the next turn ends the loop as nyario_loop does: it closes the servers, cancels the fibers, waits for
-/// them to return, and closes their connections; that may block. Without nyario_stop nothing is closed when the last
-/// fiber ends. The loop can be used again in both cases.
+/// them to return, and closes their connections; that may block. After nyario_drain the turn does so in which the last
+/// fiber ends, or the grace. Without either, nothing is closed when the last fiber ends. The loop can be used again.
 ///
 /// Returns 1 while there are servers, fibers or timers, 0 when there are none (any more), or -EDEADLK on a fiber, or as
 /// nyario_loop when the loop cannot be made. Since 0.1.

@@ -61,6 +61,7 @@ const VACANT: Record = Record { generation: 0, kind: Kind::Other, open: false, i
 pub struct Table {
     records: Vec<Record>,
     counts: [usize; 4],
+    idle: usize,
 }
 
 impl Table {
@@ -74,6 +75,7 @@ impl Table {
         let generation = (self.records[at].generation + 1) & ((1 << GENERATION_BITS) - 1);
         self.records[at] = Record { generation, kind, open: true, idle: kind == Kind::Accepted, server };
         self.counts[kind as usize] += 1;
+        self.idle += usize::from(kind == Kind::Accepted);
         ConnId::new(fd, generation)
     }
 
@@ -83,6 +85,7 @@ impl Table {
             Some(record) if record.open => {
                 record.open = false;
                 self.counts[record.kind as usize] -= 1;
+                self.idle -= usize::from(std::mem::take(&mut record.idle));
                 true
             }
             _ => false,
@@ -110,12 +113,18 @@ impl Table {
         self.record(id).filter(|record| record.idle)?;
         let record = &mut self.records[id.fd() as usize];
         record.idle = false;
+        self.idle -= 1;
         Some(record.server)
     }
 
     /// How many connections of a kind are open.
     pub fn count(&self, kind: Kind) -> usize {
         self.counts[kind as usize]
+    }
+
+    /// How many accepted connections have no fiber yet.
+    pub fn idle(&self) -> usize {
+        self.idle
     }
 
     /// The descriptors of every open connection that `wanted` says yes to, given its kind and whether it is idle.
@@ -153,9 +162,14 @@ mod tests {
     fn a_connection_starts_once() {
         let mut table = Table::default();
         let id = table.open(5, Kind::Accepted, 9);
-        assert_eq!(table.select(|_, idle| idle), [5]);
+        assert_eq!((table.select(|_, idle| idle), table.idle()), (vec![5], 1));
         assert_eq!(table.start(id), Some(9));
         assert_eq!(table.start(id), None);
         assert!(table.select(|_, idle| idle).is_empty());
+        assert_eq!(table.idle(), 0);
+        table.open(6, Kind::Accepted, 9);
+        table.close(6);
+        table.close(5);
+        assert_eq!(table.idle(), 0);
     }
 }

@@ -1,13 +1,18 @@
 //! The calling thread's own loop: made on first use, gone with the thread, and never shared with a forked child.
 
 mod cell;
+mod names;
 mod overflow;
+pub(crate) mod process;
+pub mod threads;
+
+pub use names::{LoopId, post};
 
 use crate::driver::Config;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Linux};
+use crate::sys::{Errno, Native};
 use overflow::HandlerStack;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ptr::null;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,10 +27,25 @@ thread_local! {
 /// Frees the thread's loop with the thread.
 struct Owner {
     _handlers: Option<HandlerStack>,
+    /// What other threads call the loop, if one has asked, and the forks behind it.
+    name: Cell<Option<(LoopId, u32)>>,
+}
+
+impl Owner {
+    fn name(&self) -> Option<LoopId> {
+        self.name.get().filter(|name| name.1 == forks()).map(|name| name.0)
+    }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        // While the thread still has its loop: the destructors may ask for it.
+        if let Some(looped) = current() {
+            looped.destroy_values();
+        }
+        if let Some(name) = self.name() {
+            names::leave(name);
+        }
         let (looped, forks) = mine().replace((null(), 0));
         if !looped.is_null() && forks == self::forks() {
             // SAFETY: it came from a box in `make`, and nothing reaches it any more. A forked child leaves its
@@ -45,7 +65,7 @@ fn mine() -> &'static cell::Place {
 
 /// The thread's loop, if it has one.
 #[inline]
-pub fn current() -> Option<&'static Loop<Linux>> {
+pub fn current() -> Option<&'static Loop<Native>> {
     let (looped, forks) = mine().get();
     if looped.is_null() || forks != self::forks() {
         return None;
@@ -61,11 +81,26 @@ pub fn current() -> Option<&'static Loop<Linux>> {
 ///
 /// As [`Config::from_env`] and [`Loop::new`].
 #[inline]
-pub fn get() -> Result<&'static Loop<Linux>, Errno> {
+pub fn get() -> Result<&'static Loop<Native>, Errno> {
     match current() {
         Some(looped) => Ok(looped),
         None => make(),
     }
+}
+
+/// What other threads call the thread's loop, which is made if there is none.
+///
+/// # Errors
+///
+/// As [`get`].
+pub fn name() -> Result<LoopId, Errno> {
+    let looped = get()?;
+    OWNER.with(|owner| {
+        let owner = owner.get().expect("a thread with a loop has an owner of it");
+        let id = owner.name().unwrap_or_else(|| names::enter(looped.poster()));
+        owner.name.set(Some((id, forks())));
+        Ok(id)
+    })
 }
 
 /// How many forks lie between this process and the first one that asked: what a host compares to tell that a loop
@@ -88,12 +123,29 @@ pub fn watch_forks() {
 }
 
 #[cold]
-fn make() -> Result<&'static Loop<Linux>, Errno> {
+fn make() -> Result<&'static Loop<Native>, Errno> {
+    make_with(&Config::from_env()?, |_| Ok(()))
+}
+
+/// Makes the thread's loop, as `config` says, and has `prepare` set it up.
+///
+/// # Errors
+///
+/// `EBUSY` when it has one already, as [`Loop::new`], and what `prepare` says: then there is none.
+pub fn make_with(
+    config: &Config,
+    prepare: impl FnOnce(&Loop<Native>) -> Result<(), Errno>,
+) -> Result<&'static Loop<Native>, Errno> {
+    if current().is_some() {
+        return Err(Errno(libc::EBUSY));
+    }
     watch_forks();
     overflow::watch();
-    let looped = Box::into_raw(Box::new(Loop::new(Linux, &Config::from_env()?)?));
+    let looped = Box::new(Loop::new(Native, config)?);
+    prepare(&looped)?;
+    let looped = Box::into_raw(looped);
     OWNER.with(|owner| {
-        owner.get_or_init(|| Owner { _handlers: HandlerStack::new() });
+        owner.get_or_init(|| Owner { _handlers: HandlerStack::new(), name: Cell::new(None) });
     });
     mine().set((looped, forks()));
     // SAFETY: as in `current`.

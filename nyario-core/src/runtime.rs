@@ -3,11 +3,34 @@
 //! The runtime accepts for registered servers, starts a handler when its connection has something to say, and keeps
 //! house between turns. A host adds fibers: it asks for [`Event`]s, runs them, and calls [`Runtime::turn`].
 
+mod ending;
+
+pub use ending::Stopper;
+
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted, Waker};
-use crate::sys::{Errno, Fd, Kernel, check};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
+use crate::trace;
+use ending::Ending;
+
+/// Counts since the runtime was made, and what there is at present.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Statistics {
+    /// The driver's part.
+    pub driver: crate::driver::Statistics,
+    /// Turns taken.
+    pub turns: u64,
+    /// Sweeps made.
+    pub sweeps: u64,
+    /// Open connections that are registered servers.
+    pub servers: u64,
+    /// Open connections that servers have accepted.
+    pub accepted: u64,
+    /// Those of them that have no fiber yet.
+    pub idle: u64,
+    /// Open connections that were dialled.
+    pub clients: u64,
+}
 
 /// What a host is to do next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,15 +124,16 @@ pub struct Runtime<K: Kernel> {
     most: usize,
     turns: u32,
     swept: u64,
+    turns_ever: u64,
+    sweeps: u64,
     complained: u64,
-    stop: Arc<AtomicBool>,
+    ending: Ending,
 }
 
 impl<K: Kernel> Runtime<K> {
     /// A runtime over that driver.
     pub fn new(driver: Driver<K>) -> Runtime<K> {
         let conns = Table::default();
-        let stop = Arc::new(AtomicBool::new(false));
         Runtime {
             driver,
             conns,
@@ -118,9 +142,11 @@ impl<K: Kernel> Runtime<K> {
             due: 0,
             most: usize::MAX,
             turns: 0,
+            turns_ever: 0,
+            sweeps: 0,
             swept: 0,
             complained: 0,
-            stop,
+            ending: Ending::new(),
         }
     }
 
@@ -295,7 +321,7 @@ impl<K: Kernel> Runtime<K> {
             | libc::EHOSTDOWN
             | libc::EHOSTUNREACH
             | libc::ENETUNREACH
-            | libc::ENONET
+            | portable::ENONET
             | libc::ENOPROTOOPT
             | libc::EOPNOTSUPP => Accepting::Paused,
             _ => Accepting::Ended,
@@ -417,6 +443,11 @@ impl<K: Kernel> Runtime<K> {
         }
         let fd = result;
         let conn = self.conns.open(fd, Kind::Accepted, server);
+        if self.draining() {
+            // It came before its server was closed.
+            self.close(fd, whose::NOBODY);
+            return None;
+        }
         if self.is_full() {
             self.interrupt_accepting();
         }
@@ -430,7 +461,7 @@ impl<K: Kernel> Runtime<K> {
             return self.start(conn);
         }
         // A poll takes nothing from the socket: whoever serves it may still read it in a way of its own.
-        let op = Op::Poll { fd, events: (libc::POLLIN | libc::POLLRDHUP) as u32 };
+        let op = Op::Poll { fd, events: (libc::POLLIN | portable::POLLRDHUP) as u32 };
         // SAFETY: a poll lends no memory.
         match unsafe { self.driver.submit(op, conn.word() << 2 | whose::CONNECTION, 0) } {
             Submitted::Done(result) => self.spoke(conn, result),
@@ -444,7 +475,7 @@ impl<K: Kernel> Runtime<K> {
             return None;
         }
         let gone = result < 0 || {
-            let hangup = result & i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0;
+            let hangup = result & i32::from(portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0;
             hangup && self.has_nothing_to_say(conn.fd())
         };
         if gone {
@@ -484,6 +515,8 @@ impl<K: Kernel> Runtime<K> {
         };
         self.driver.turn(limit);
         self.turns += 1;
+        self.turns_ever += 1;
+        trace::turn_ends();
         let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
             self.sweep();
@@ -500,7 +533,9 @@ impl<K: Kernel> Runtime<K> {
     }
 
     fn sweep(&mut self) {
+        trace::zone!("sweep");
         self.turns = 0;
+        self.sweeps += 1;
         self.swept = self.driver.kernel().lately();
         self.driver.sweep(SWEEP_DESCRIPTORS);
         if self.paused > 0 {
@@ -520,13 +555,27 @@ impl<K: Kernel> Runtime<K> {
 
     /// See [`Driver::doze`].
     pub fn doze(&mut self) -> bool {
-        !self.may_accept() && self.driver.doze()
+        !self.may_accept() && !self.is_called() && self.driver.doze()
+    }
+
+    /// What the runtime has done so far, and what it holds.
+    pub fn statistics(&self) -> Statistics {
+        let count = |kind| self.conns.count(kind) as u64;
+        Statistics {
+            driver: self.driver.statistics(),
+            turns: self.turns_ever,
+            sweeps: self.sweeps,
+            servers: count(Kind::Server),
+            accepted: count(Kind::Accepted),
+            idle: self.conns.idle() as u64,
+            clients: count(Kind::Client),
+        }
     }
 
     /// How many nanoseconds a foreign loop may wait in the runtime's stead, or until the driver's descriptor is readable;
     /// `None`: as long as it takes. See [`Driver::doze`].
     pub fn until_due(&mut self, restless: bool) -> Option<u64> {
-        if self.stopping() || !self.doze() {
+        if !self.doze() {
             return Some(0);
         }
         let sweep = self.is_restless(restless).then(|| self.until_sweep());
@@ -536,21 +585,6 @@ impl<K: Kernel> Runtime<K> {
     /// Whether [`next`](Self::next) may have something without another turn.
     pub fn has_news(&self) -> bool {
         self.driver.has_news() || self.may_accept()
-    }
-
-    /// Asks the loop to end; see [`stopping`](Self::stopping).
-    pub fn stopper(&self) -> Stopper<K> {
-        Stopper { stop: self.stop.clone(), waker: self.driver.waker() }
-    }
-
-    /// Whether the loop was asked to end. The host ends it.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Forgets that the loop was asked to end.
-    pub fn rearm(&self) {
-        self.stop.store(false, Ordering::Relaxed);
     }
 
     /// Closes the servers and the connections that have no fiber. The rest end with their fibers.
@@ -582,25 +616,5 @@ impl<K: Kernel> Drop for Runtime<K> {
         for fd in self.conns.select(|kind, _| matches!(kind, Kind::Server | Kind::Accepted)) {
             self.close(fd, whose::NOBODY);
         }
-    }
-}
-
-/// Asks a loop to end, from any thread or from a signal handler.
-pub struct Stopper<K: Kernel> {
-    stop: Arc<AtomicBool>,
-    waker: Waker<K>,
-}
-
-impl<K: Kernel> Clone for Stopper<K> {
-    fn clone(&self) -> Self {
-        Stopper { stop: self.stop.clone(), waker: self.waker.clone() }
-    }
-}
-
-impl<K: Kernel> Stopper<K> {
-    /// Asks. Async-signal-safe.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.waker.wake();
     }
 }

@@ -13,8 +13,9 @@ fn the_environment_names_the_backend() {
     };
     assert_eq!(choice("uring"), Ok(Some(BackendKind::Uring)));
     assert_eq!(choice("epoll"), Ok(Some(BackendKind::Epoll)));
+    assert_eq!(choice("kqueue"), Ok(Some(BackendKind::Kqueue)));
     assert_eq!(choice(""), Ok(None));
-    for unknown in ["kqueue", "EPOLL", " epoll", "io_uring"] {
+    for unknown in ["kqueues", "EPOLL", " epoll", "io_uring"] {
         assert_eq!(choice(unknown), Err(Errno(libc::EINVAL)), "{unknown:?}");
     }
     // SAFETY: as above.
@@ -24,7 +25,7 @@ fn the_environment_names_the_backend() {
         // SAFETY: as above.
         unsafe { std::env::set_var("NYARIO_BACKEND", before) };
     }
-    for kind in [BackendKind::Uring, BackendKind::Epoll] {
+    for kind in [BackendKind::Uring, BackendKind::Epoll, BackendKind::Kqueue] {
         match Driver::new(Linux, &Config { backend: Some(kind), ..Config::default() }) {
             Ok(driver) => assert_eq!(driver.backend(), kind, "what is insisted on is what one gets"),
             Err(error) => eprintln!("{} is skipped: the kernel denies it: {error}", kind.name()),

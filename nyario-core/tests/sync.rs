@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 scenarios!(on_loop: a_mutex_is_handed_over_in_order, a_mutex_knows_its_owner, a_mutex_outside_a_fiber,
-    a_cancelled_waiter_leaves_the_mutex, a_grant_outruns_a_cancel, a_grant_outruns_a_deadline,
+    a_cancelled_waiter_leaves_the_mutex, a_grant_outruns_a_cancel, a_permit_outruns_a_cancel, a_grant_outruns_a_deadline,
     readers_share_and_writers_do_not_starve, a_writer_that_gives_up_lets_the_readers_in, a_rwlock_knows_its_writer,
     a_condition_wakes_in_order, a_condition_relocks_when_it_is_cancelled, a_signal_outruns_a_cancel,
     a_condition_needs_its_mutex, a_group_waits_for_the_last, a_semaphore_hands_over_in_order,
@@ -142,6 +142,22 @@ fn a_grant_outruns_a_cancel(looped: Looped) {
             assert_eq!(mutex.try_lock(looped), Ok(()));
         });
     }
+}
+
+fn a_permit_outruns_a_cancel(looped: Looped) {
+    in_fiber(looped, move || {
+        let semaphore = Rc::new(Semaphore::new(0));
+        let other = semaphore.clone();
+        let waiter = go(looped, move || {
+            assert_eq!(other.wait(Some(looped)), Ok(()));
+            end(looped.sleep(1_000_000_000_000))
+        });
+        settle(looped);
+        looped.cancel(waiter).unwrap();
+        semaphore.post(Some(looped)).unwrap();
+        assert_eq!(looped.join(waiter), Ok(failed(libc::ECANCELED)));
+        assert_eq!(semaphore.permits(), 0);
+    });
 }
 
 fn a_grant_outruns_a_deadline(looped: Looped) {

@@ -4,10 +4,11 @@ use nyario_core::driver::BackendKind;
 use nyario_sim::program::{Cut, Plan};
 
 /// How the simulation is called.
-pub const USAGE: &str = "usage: nyario-sim [--seed N] [--ops N] [--backend uring|epoll] [--kernel N] [--without PARTS]
+pub const USAGE: &str =
+    "usage: nyario-sim [--seed N] [--ops N] [--backend uring|epoll|kqueue] [--kernel N] [--without PARTS]
   --seed N         the (first) seed; 1 if left out
   --ops N          go on with the seeds that follow until so many operations have ended; one plan if left out
-  --backend NAME   the backend; both, one after the other, if left out
+  --backend NAME   the backend; all, one after the other, if left out
   --kernel N       another seed for the kernel's choices, of a single plan
   --without PARTS  leave parts of a single plan out: what a shrunk failure is replayed with";
 
@@ -76,6 +77,6 @@ impl Args {
 }
 
 fn backend(name: &str) -> Result<BackendKind, String> {
-    let all = [BackendKind::Uring, BackendKind::Epoll];
+    let all = [BackendKind::Uring, BackendKind::Epoll, BackendKind::Kqueue];
     all.into_iter().find(|backend| backend.name() == name).ok_or(format!("there is no backend '{name}'"))
 }

@@ -18,7 +18,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let backends = args.backend.map_or(vec![BackendKind::Epoll, BackendKind::Uring], |backend| vec![backend]);
+    let all = vec![BackendKind::Epoll, BackendKind::Uring, BackendKind::Kqueue];
+    let backends = args.backend.map_or(all, |backend| vec![backend]);
     if args.worker {
         backends.into_iter().for_each(|backend| worker::work(&args, backend));
         return ExitCode::SUCCESS;

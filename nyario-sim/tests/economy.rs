@@ -66,10 +66,17 @@ fn a_message_costs_three_calls_on_epoll() {
     assert!(calls <= 305, "{calls} calls for a hundred messages");
 }
 
+/// The same on kqueue.
+#[test]
+fn a_message_costs_three_calls_on_kqueue() {
+    let calls = calls_per_message(BackendKind::Kqueue);
+    assert!(calls <= 305, "{calls} calls for a hundred messages");
+}
+
 /// Only a loop that sleeps is to be woken by a call.
 #[test]
 fn waking_a_running_loop_costs_nothing() {
-    for backend in [BackendKind::Uring, BackendKind::Epoll] {
+    for backend in [BackendKind::Uring, BackendKind::Epoll, BackendKind::Kqueue] {
         let model = Model::new(1, Character::default());
         let driver = Driver::new(model.clone(), &config(backend)).unwrap();
         let waker = driver.waker();

@@ -28,11 +28,17 @@ fn epoll() {
     simulate(&["--backend", "epoll", "--seed", SEED, "--ops", OPERATIONS]);
 }
 
+#[test]
+fn kqueue() {
+    simulate(&["--backend", "kqueue", "--seed", SEED, "--ops", OPERATIONS]);
+}
+
 /// What the simulation has found, by a seed whose plan shows it: seen to fail without the mending.
-const FOUND: [(&str, &[&str]); 4] = [
+const FOUND: [(&str, &[&str]); 5] = [
     ("two servers without multishot accept", &["--backend", "uring", "--seed", "16"]),
     ("nothing at hand at the end of a stream", &["--backend", "uring", "--seed", "14"]),
     ("a handler that starts while the loop winds up", &["--backend", "uring", "--seed", "1030879"]),
+    ("a hang-up that one filter of a kqueue tells of", &["--backend", "kqueue", "--seed", "1908"]),
     ("submissions behind a full ring wait with the loop", &["--backend", "uring", "--seed", "346"]),
 ];
 

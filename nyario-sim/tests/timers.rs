@@ -1,10 +1,12 @@
 //! When timers call, by the model's clock, which nothing else moves.
 
 use nyario_core::driver::{BackendKind, Config};
-use nyario_core::fiber::Loop;
-use nyario_core::sys::Kernel;
-use nyario_sim::model::{Character, Model};
-use std::cell::RefCell;
+use nyario_core::fiber::{FiberId, Loop, Options, TimerId};
+use nyario_core::sys::{Errno, Kernel};
+use nyario_sim::model::{Character, Faults, Model};
+use nyario_sim::random::Random;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const INTERVAL: u64 = 1_000_000;
 
@@ -60,4 +62,180 @@ fn what_comes_due_during_a_call_is_left_out() {
     for backend in [BackendKind::Uring, BackendKind::Epoll] {
         agree(&calls(backend, 100, 5 * INTERVAL / 2), |number| 3 * number - 2);
     }
+}
+
+/// What became of one timer of a random program.
+struct Fate {
+    timer: Cell<Option<TimerId>>,
+    set: Cell<u64>,
+    nanos: u64,
+    repeats: bool,
+    calls: Cell<u64>,
+    /// When its last call was over.
+    over: Cell<u64>,
+    running: Cell<bool>,
+    cancelled: Cell<bool>,
+}
+
+/// A program of timers, whose calls sleep, exit, set and cancel timers and narrow their own deadlines.
+struct Program {
+    looped: Loop<Model>,
+    model: Model,
+    random: RefCell<Random>,
+    /// Timers are told by their places here, which stay.
+    fates: RefCell<Vec<&'static Fate>>,
+    /// No timer is set any more.
+    closed: Cell<bool>,
+    ended: Cell<bool>,
+    /// A panic ends a fiber alone, and reaches nobody.
+    failed: Cell<bool>,
+}
+
+impl Program {
+    fn below(&self, bound: u64) -> u64 {
+        self.random.borrow_mut().below(bound)
+    }
+
+    fn set_timer(&'static self) {
+        const MOST: usize = 60;
+        if self.closed.get() || self.fates.borrow().len() == MOST {
+            return;
+        }
+        let (nanos, repeats) = (1 + self.below(2 * INTERVAL), self.below(3) == 0);
+        let (set, none) = (Cell::new(self.model.now()), || Cell::new(false));
+        let (calls, over) = (Cell::new(0), Cell::new(0));
+        let fate =
+            Fate { timer: Cell::new(None), set, nanos, repeats, calls, over, running: none(), cancelled: none() };
+        let fate: &'static Fate = Box::leak(Box::new(fate));
+        let call = move || self.call(fate);
+        let timer = if repeats { self.looped.every(nanos, call) } else { self.looped.after(nanos, call) };
+        match timer {
+            Ok(timer) => fate.timer.set(Some(timer)),
+            Err(error) => assert!(error == Errno(libc::ECANCELED) && self.ended.get(), "{error}"),
+        }
+        self.fates.borrow_mut().push(fate);
+    }
+
+    fn call(&'static self, fate: &'static Fate) {
+        let acted = catch_unwind(AssertUnwindSafe(|| self.act(fate)));
+        self.failed.set(self.failed.get() || acted.is_err());
+    }
+
+    fn act(&'static self, fate: &'static Fate) {
+        let now = self.model.now();
+        assert!(!fate.cancelled.get(), "a cancelled timer calls");
+        assert!(!fate.running.replace(true), "two calls of a timer run at once");
+        assert!(fate.repeats || fate.calls.get() == 0, "a timer calls once more");
+        fate.calls.set(fate.calls.get() + 1);
+        assert!(now >= fate.set.get() + fate.calls.get() * fate.nanos, "a call is early");
+        // When the timer was set is known but for what the model's clock takes to be asked.
+        let grid = now.saturating_sub(fate.set.get()) / fate.nanos * fate.nanos + fate.set.get();
+        assert!(
+            grid + fate.nanos / 1000 + 10_000 >= fate.over.get(),
+            "a call that came due during another is made up for"
+        );
+        self.looped.push_cleanup(move || self.over(fate)).unwrap();
+        for _ in 0..self.below(3) {
+            match self.below(8) {
+                0 | 1 => self.set_timer(),
+                2 | 3 => self.cancel_one(),
+                4 => _ = self.looped.yield_now(),
+                5 => {
+                    let outer = self.looped.within(self.below(INTERVAL)).unwrap();
+                    let slept = self.looped.sleep(self.below(2 * INTERVAL));
+                    let fine = [Ok(()), Err(Errno(libc::ETIMEDOUT)), Err(Errno(libc::ECANCELED))];
+                    assert!(fine.contains(&slept));
+                    self.looped.deadline(outer).unwrap();
+                }
+                _ => _ = self.looped.sleep(self.below(3 * INTERVAL)),
+            }
+        }
+        if self.below(4) == 0 {
+            // SAFETY: nothing lies on the stack that anybody relies on.
+            let refused = unsafe { self.looped.exit(0) };
+            panic!("on a fiber: {refused:?}");
+        }
+    }
+
+    fn over(&self, fate: &Fate) {
+        fate.running.set(false);
+        fate.over.set(self.model.now());
+    }
+
+    fn cancel_one(&self) {
+        let fates = self.fates.borrow();
+        let fate = fates[self.below(fates.len() as u64) as usize];
+        let Some(timer) = fate.timer.get() else { return };
+        let gone = fate.cancelled.get() || (!fate.repeats && fate.calls.get() > 0);
+        match self.looped.cancel_timer(timer) {
+            Ok(()) => assert!(!gone && !fate.cancelled.replace(true), "a timer is cancelled that is gone"),
+            Err(error) => assert!(gone || self.ended.get(), "a timer is not found: {error}"),
+        }
+    }
+
+    /// A fiber ends the program when enough has happened, or lets the timers run out.
+    fn conduct(&'static self) -> FiberId {
+        let conduct = move || {
+            for _ in 0..20 {
+                let _ = self.looped.sleep(self.below(INTERVAL));
+                self.set_timer();
+                self.cancel_one();
+            }
+            if self.below(2) == 0 {
+                self.looped.stop();
+                self.ended.set(true);
+                return 1;
+            }
+            self.closed.set(true);
+            let repeating: Vec<_> = self.fates.borrow().iter().copied().filter(|fate| fate.repeats).collect();
+            for fate in repeating.iter().filter(|fate| !fate.cancelled.replace(true)) {
+                self.looped.cancel_timer(fate.timer.get().unwrap()).unwrap();
+            }
+            0
+        };
+        self.looped.spawn(Options { name: "conductor", ..Options::default() }, conduct).unwrap()
+    }
+}
+
+#[test]
+fn random_programs_keep_to_the_rules() {
+    for seed in 0..400 {
+        for backend in [BackendKind::Uring, BackendKind::Epoll] {
+            play(seed, backend);
+        }
+    }
+}
+
+fn play(seed: u64, backend: BackendKind) {
+    let mut random = Random::new(seed);
+    let faults = Faults { interrupted: 30, spurious: 30, stall: 20, partial: 30, ..Faults::default() };
+    let character = Character { faults, ..Character::default() };
+    let model = Model::new(seed, character);
+    let config = Config { backend: Some(backend), ..Config::default() };
+    let looped = Loop::new(model.clone(), &config).unwrap();
+    if random.below(2) == 0 {
+        looped.set_fiber_limit(1 + random.below(4) as usize).unwrap();
+    }
+    let (random, fates, none) = (RefCell::new(random), RefCell::default(), || Cell::new(false));
+    let program = Program { looped, model, random, fates, closed: none(), ended: none(), failed: none() };
+    let program = Box::into_raw(Box::new(program));
+    // SAFETY: it is a box, freed below; what runs on the loop has ended by then.
+    let shared: &'static Program = unsafe { &*program };
+    let conductor = shared.conduct();
+    for _ in 0..10 {
+        shared.set_timer();
+    }
+    shared.looped.run().unwrap();
+    let stopped = shared.looped.join(conductor).unwrap() == 1;
+    assert_eq!((shared.looped.timers(), shared.looped.fibers()), (0, 0), "seed {seed}");
+    assert!(!shared.failed.get(), "seed {seed}: a call has failed");
+    for fate in shared.fates.take() {
+        let called = fate.calls.get() > 0;
+        assert!(!fate.running.get(), "seed {seed}: a call has no end");
+        assert!(stopped || fate.repeats || called != fate.cancelled.get(), "seed {seed}: a timer forgets to call");
+        // SAFETY: it came from a box, and each is here once.
+        drop(unsafe { Box::from_raw(std::ptr::from_ref(fate).cast_mut()) });
+    }
+    // SAFETY: it came from a box, and nothing runs any more.
+    drop(unsafe { Box::from_raw(program) });
 }

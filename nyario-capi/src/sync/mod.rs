@@ -10,6 +10,10 @@ mod group;
 
 mod semaphore;
 
+mod channel;
+
+mod choose;
+
 use nyario_core::sys::Errno;
 
 /// The core's type that lies in the words at that address.

@@ -299,6 +299,18 @@ static void hears_of_pipes_and_eventfds(void) {
     visit(ends[0], ends[1]);
 }
 
+/* Nobody is left, so the end of the grace is not waited for; and then everything is as before. */
+static void a_drain_ends_with_the_last_fiber(void) {
+    struct client client = {.pauses = 0};
+    open_server("127.0.0.1:0", sends_back, NULL, 0, client.address);
+    CHECK(nyario_turn(0) == 1);
+    GIVES(nyario_drain(3600 * 1000 * MILLISECOND), 0);
+    GIVES(nyario_turn(0), 0);
+    GIVES(nyario_dial(client.address), -ECONNREFUSED);
+    CHECK(nyario_backend_timeout() <= 100 * MILLISECOND);
+    serve_from(0, 0);
+}
+
 static void *is_refused(void *arg) {
     (void)arg;
     GIVES(nyario_turn(0), -EDEADLK);
@@ -323,6 +335,7 @@ int main(void) {
     TEST(wakeups_ring_the_alarm_once);
     TEST(is_quiet_when_nothing_happens);
     TEST(hears_of_pipes_and_eventfds);
+    TEST(a_drain_ends_with_the_last_fiber);
     TEST(takes_no_turn_within_a_turn);
     return summary("embedding");
 }

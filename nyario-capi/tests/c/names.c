@@ -121,6 +121,56 @@ static void are_given_up(void) {
     on_fiber(is_in_a_hurry, NULL);
 }
 
+static int is_unknown(int result) {
+    return result == NYARIO_EAI_NONAME || result == NYARIO_EAI_AGAIN;
+}
+
+/* Another name for the loopback address. `localhost` is none: that is read without the resolver. */
+static const char *other_name(void) {
+    static char name[256];
+    struct addrinfo hints = ipv4(0), *found = NULL;
+    if (gethostname(name, sizeof name) == 0 && getaddrinfo(name, NULL, &hints, &found) == 0) {
+        int local = (ip(found) >> 24) == 127;
+        freeaddrinfo(found);
+        if (local)
+            return name;
+    }
+    return "LOCALHOST";
+}
+
+static void *dials(void *arg) {
+    char address[300], bound[128];
+    (void)arg;
+    snprintf(address, sizeof address, "%s:0", other_name());
+    int server = nyario_listen(address);
+    CHECK(server >= 0);
+    GIVES(nyario_register(server, sends_back, NULL, 0), 0);
+    CHECK(nyario_address(server, bound, sizeof bound) > 0);
+    snprintf(address, sizeof address, "%s:%s", other_name(), strrchr(bound, ':') + 1);
+    int fd = nyario_dial(address);
+    CHECK(fd >= 0);
+    check_echo(fd, "who goes by that name?");
+    GIVES(nyario_close(fd), 0);
+    GIVES(nyario_close(server), 0);
+    GIVES(nyario_dial(address), -ECONNREFUSED);
+
+    CHECK(is_unknown(nyario_dial("host.invalid:80")));
+    CHECK(is_unknown(nyario_listen("host.invalid:80")));
+    CHECK(is_unknown(nyario_listen_shared("host.invalid:80")));
+    GIVES(nyario_dial("host.invalid:http"), -EINVAL);
+    GIVES(nyario_dial("host.invalid"), -ENOENT);
+    GIVES(nyario_cancel(nyario_self()), 0);
+    GIVES(nyario_dial(address), -ECANCELED);
+    GIVES(nyario_deadline(1), 0);
+    GIVES(nyario_dial(address), -ETIMEDOUT);
+    GIVES(nyario_listen("host.invalid:80"), -ETIMEDOUT);
+    return arg;
+}
+
+static void are_dialled_and_listened_at(void) {
+    on_fiber(dials, NULL);
+}
+
 static void have_errors_of_their_own(void) {
     CHECK(strcmp(nyario_err_name(NYARIO_EAI_NONAME), "EAI_NONAME") == 0);
     int all[] = {NYARIO_EAI_BADFLAGS, NYARIO_EAI_NONAME,   NYARIO_EAI_AGAIN,   NYARIO_EAI_FAIL,       NYARIO_EAI_NODATA,
@@ -135,6 +185,7 @@ int main(void) {
     TEST(find_addresses);
     TEST(are_found_for_addresses);
     TEST(are_given_up);
+    TEST(are_dialled_and_listened_at);
     TEST(have_errors_of_their_own);
     return summary("names");
 }

@@ -3,7 +3,7 @@
 
 use super::fds::Kind;
 use super::op::{Code, Request};
-use crate::sys::{Fd, Kernel};
+use crate::sys::{Fd, Kernel, portable};
 
 /// A write to a pipe that polls as writable takes this many bytes without blocking (`PIPE_BUF`).
 const PIPE_ATOMIC: usize = 4096;
@@ -115,10 +115,10 @@ unsafe fn accept<K: Kernel>(kernel: &K, nonblocking: bool, request: &Request) ->
         }
     }
     if ptr.is_null() {
-        return kernel.accept(fd, libc::SOCK_CLOEXEC);
+        return kernel.accept(fd, portable::SOCK_CLOEXEC);
     }
     // SAFETY: forwarded from the caller, who lends the address and the place of its length.
-    unsafe { kernel.accept_from(fd, ptr.cast(), std::ptr::with_exposed_provenance_mut(len), libc::SOCK_CLOEXEC) }
+    unsafe { kernel.accept_from(fd, ptr.cast(), std::ptr::with_exposed_provenance_mut(len), portable::SOCK_CLOEXEC) }
 }
 
 /// `RWF_NOWAIT` spares a descriptor's blocking mode, which it may share with other processes; what does not know the
@@ -129,7 +129,7 @@ unsafe fn read_stream<K: Kernel>(kernel: &K, kind: Kind, fd: Fd, iov: *const lib
         if kind == Kind::File {
             return kernel.readv(fd, iov, count, 0);
         }
-        let result = kernel.readv(fd, iov, count, libc::RWF_NOWAIT);
+        let result = kernel.readv(fd, iov, count, portable::RWF_NOWAIT);
         if result != -(libc::EOPNOTSUPP as isize) {
             return result;
         }
@@ -146,7 +146,7 @@ unsafe fn write_stream<K: Kernel>(kernel: &K, kind: Kind, fd: Fd, iov: *const li
         if kind == Kind::File {
             return kernel.writev(fd, iov, count, 0);
         }
-        let result = kernel.writev(fd, iov, count, libc::RWF_NOWAIT);
+        let result = kernel.writev(fd, iov, count, portable::RWF_NOWAIT);
         if result != -(libc::EOPNOTSUPP as isize) || count == 0 {
             return result;
         }

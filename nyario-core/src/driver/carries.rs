@@ -1,6 +1,6 @@
 //! What comes by a socket.
 
-use crate::sys::{Errno, Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel, portable};
 
 /// What comes by a socket, which decides whether it may be received before it is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ impl Carries {
     /// `EBADF`, `ENOTSOCK`.
     pub fn of<K: Kernel>(kernel: &K, fd: Fd) -> Result<Carries, Errno> {
         let option = |name| kernel.getsockopt(fd, libc::SOL_SOCKET, name);
-        Ok(match (option(libc::SO_TYPE)?, option(libc::SO_DOMAIN)?) {
+        Ok(match (option(libc::SO_TYPE)?, option(portable::SO_DOMAIN)?) {
             (libc::SOCK_STREAM, libc::AF_UNIX) => Carries::BytesAndDescriptors,
             (libc::SOCK_STREAM, _) => Carries::Bytes,
             _ => Carries::Messages,

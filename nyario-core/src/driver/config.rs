@@ -1,6 +1,7 @@
 //! How a driver is set up.
 
 use crate::sys::Errno;
+use std::ffi::CStr;
 
 /// The backends there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -9,24 +10,38 @@ pub enum BackendKind {
     Uring,
     /// epoll(7), edge-triggered.
     Epoll,
+    /// kqueue(2), edge-triggered.
+    Kqueue,
 }
 
 impl BackendKind {
     /// The name that `NYARIO_BACKEND` knows it by.
     pub fn name(self) -> &'static str {
+        self.c_name().to_str().expect("plain text")
+    }
+
+    /// The same, for C.
+    pub fn c_name(self) -> &'static CStr {
         match self {
-            BackendKind::Uring => "uring",
-            BackendKind::Epoll => "epoll",
+            BackendKind::Uring => c"uring",
+            BackendKind::Epoll => c"epoll",
+            BackendKind::Kqueue => c"kqueue",
         }
+    }
+
+    /// The backend that [`name`](Self::name) names.
+    pub fn from_name(name: &str) -> Option<BackendKind> {
+        [BackendKind::Uring, BackendKind::Epoll, BackendKind::Kqueue].into_iter().find(|kind| kind.name() == name)
     }
 }
 
 /// The sizes and choices of a driver. The default suits a server of any size; tests make everything tiny.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll.
+    /// The backend to insist on. Without one, io_uring where the kernel allows it, else epoll; kqueue where there is
+    /// neither.
     pub backend: Option<BackendKind>,
-    /// io_uring: submissions that one enter takes.
+    /// io_uring: submissions that one enter takes. kqueue: changes that wait for the turn, up to 512.
     pub submissions: u32,
     /// io_uring: completions that the kernel can hold ready without help.
     pub completions: u32,
@@ -43,7 +58,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring` or `epoll`.
+    /// The default, with the backend that the environment variable `NYARIO_BACKEND` names: `uring`, `epoll` or `kqueue`.
     ///
     /// # Errors
     ///
@@ -51,12 +66,10 @@ impl Config {
     pub fn from_env() -> Result<Config, Errno> {
         let backend = match std::env::var("NYARIO_BACKEND").as_deref() {
             Err(_) | Ok("") => None,
-            Ok("uring") => Some(BackendKind::Uring),
-            Ok("epoll") => Some(BackendKind::Epoll),
-            Ok(other) => {
-                eprintln!("nyario: NYARIO_BACKEND is '{other}'; the backends are 'uring' and 'epoll'");
-                return Err(Errno(libc::EINVAL));
-            }
+            Ok(name) => Some(BackendKind::from_name(name).ok_or_else(|| {
+                eprintln!("nyario: NYARIO_BACKEND is '{name}'; the backends are 'uring', 'epoll' and 'kqueue'");
+                Errno(libc::EINVAL)
+            })?),
         };
         Ok(Config { backend, ..Config::default() })
     }

@@ -1,6 +1,7 @@
 //! What a foreign loop needs that waits in the driver's stead: a descriptor to watch, how long it may sleep, and that
 //! wake-ups from other threads reach it there.
 
+use super::ledger::Ledger;
 use super::{Backend, Driver};
 use crate::sys::{Errno, Fd, Kernel};
 
@@ -27,14 +28,17 @@ impl<K: Kernel> Driver<K> {
         }
         let settled = match &mut self.backend {
             Backend::Uring(uring) => uring.settle(&self.ledger.kernel),
-            Backend::Readiness(readiness) => readiness.is_settled(),
+            Backend::Readiness(readiness) => readiness.settle(&self.ledger.kernel),
         };
         settled && self.waker.fall_asleep_abroad()
     }
 
-    /// Ends what [`doze`](Self::doze) began, if it did, and takes what other threads have said.
+    /// Ends what [`doze`](Self::doze) began, if it did, takes what other threads have said, and looks at the clock.
     pub fn rouse(&mut self) {
+        let Ledger { slab, kernel, .. } = &mut self.ledger;
+        slab.tick(kernel.lately());
         for (op, result) in self.waker.awaken() {
+            self.notes += 1;
             self.complete(op, result);
         }
     }

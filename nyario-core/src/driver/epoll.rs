@@ -3,7 +3,7 @@
 use super::fds::{FdRecord, Kind};
 use super::readiness::News;
 use crate::sys::abi::EpollEvent;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 
 /// How many events one call fetches.
 const BATCH: usize = 512;
@@ -11,7 +11,7 @@ const BATCH: usize = 512;
 /// What the waker's event carries instead of a descriptor.
 const WAKE: u64 = u64::MAX;
 
-const INTEREST: u32 = super::READ_EVENTS | super::WRITE_EVENTS | libc::EPOLLET as u32;
+const INTEREST: u32 = super::READ_EVENTS | super::WRITE_EVENTS | portable::EPOLLET as u32;
 
 pub(super) struct Epoll {
     fd: Fd,
@@ -23,8 +23,8 @@ pub(super) struct Epoll {
 impl Epoll {
     pub(super) fn new<K: Kernel>(kernel: &K, wake: Fd) -> Result<Epoll, Errno> {
         let fd = check(kernel.epoll_create())?;
-        let event = EpollEvent { events: (libc::EPOLLIN | libc::EPOLLET) as u32, data: WAKE };
-        if let Err(error) = check(kernel.epoll_ctl(fd, libc::EPOLL_CTL_ADD, wake, event)) {
+        let event = EpollEvent { events: (portable::EPOLLIN | portable::EPOLLET) as u32, data: WAKE };
+        if let Err(error) = check(kernel.epoll_ctl(fd, portable::EPOLL_CTL_ADD, wake, event)) {
             kernel.close(fd);
             return Err(error);
         }
@@ -42,10 +42,10 @@ impl Epoll {
 
     pub(super) fn register<K: Kernel>(&mut self, kernel: &K, fd: Fd, record: &mut FdRecord) -> Result<(), Errno> {
         let event = EpollEvent { events: INTEREST, data: pack(fd, record.generation) };
-        let mut result = kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_ADD, fd, event);
+        let mut result = kernel.epoll_ctl(self.fd, portable::EPOLL_CTL_ADD, fd, event);
         if result == -libc::EEXIST {
             // The number was closed behind our back while a duplicate kept the registration alive.
-            result = kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_MOD, fd, event);
+            result = kernel.epoll_ctl(self.fd, portable::EPOLL_CTL_MOD, fd, event);
         }
         if result == -libc::EPERM {
             // It cannot be waited for, so it never blocks: /dev/null and its like.
@@ -56,7 +56,7 @@ impl Epoll {
     }
 
     pub(super) fn forget<K: Kernel>(&mut self, kernel: &K, fd: Fd) {
-        kernel.epoll_ctl(self.fd, libc::EPOLL_CTL_DEL, fd, EpollEvent::default());
+        kernel.epoll_ctl(self.fd, portable::EPOLL_CTL_DEL, fd, EpollEvent::default());
     }
 
     pub(super) fn wait<K: Kernel>(&mut self, kernel: &K, timeout: Option<u64>) -> i32 {

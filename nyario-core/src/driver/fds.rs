@@ -46,6 +46,9 @@ impl Multishot {
     }
 }
 
+/// What [`FdRecord::ended`] holds after the end of a stream.
+pub(super) const END: i32 = 1;
+
 /// No provided buffer.
 pub(super) const NO_BUFFER: u16 = u16::MAX;
 
@@ -168,6 +171,13 @@ impl FdTable {
     #[inline]
     pub(super) fn knows(&self, fd: Fd) -> bool {
         self.records.get(fd as u32 as usize).is_some_and(|record| record.kind != Kind::Vacant && !record.closing)
+    }
+
+    /// Whether the number still leads the life of that generation.
+    #[inline]
+    pub(super) fn is_alive(&self, fd: Fd, generation: u32) -> bool {
+        let record = &self.records[fd as usize];
+        record.generation == generation && record.kind != Kind::Vacant
     }
 
     pub(super) fn len(&self) -> usize {

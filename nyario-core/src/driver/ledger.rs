@@ -194,6 +194,21 @@ impl<K: Kernel> Ledger<K> {
         }
     }
 
+    /// Ends everything on a descriptor with that error, and forgets it: the next operation makes its acquaintance anew.
+    /// The kernel must hold none of it.
+    #[cold]
+    pub(super) fn fail(&mut self, fd: Fd, error: Errno) {
+        for side in [super::op::Side::Read, super::op::Side::Write, super::op::Side::Poll] {
+            loop {
+                match self.fds.at(fd).queue(side).first() {
+                    NONE => break,
+                    index => self.finish(index, error.result()),
+                }
+            }
+        }
+        self.fds.vacate(fd);
+    }
+
     /// Closes a descriptor that is to be closed, once nothing holds it.
     pub(super) fn settle_close(&mut self, fd: Fd) {
         let record = self.fds.at(fd);

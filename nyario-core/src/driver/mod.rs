@@ -19,6 +19,8 @@ mod config;
 mod embedding;
 mod epoll;
 mod fds;
+mod inside;
+mod kqueue;
 mod ledger;
 mod list;
 #[cfg(test)]
@@ -26,32 +28,40 @@ pub(crate) mod numbers;
 mod op;
 mod readiness;
 mod slab;
+mod statistics;
 mod timer;
+mod transfer;
 mod uring;
 mod wake;
 
 pub use blocking::Blocking;
 pub use carries::Carries;
 pub use config::{BackendKind, Config};
+pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
+pub use statistics::Statistics;
+pub use transfer::End;
 pub use wake::Waker;
 
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
+use crate::trace;
 use epoll::Epoll;
 use fds::{Kind, ready};
+use kqueue::Kqueue;
 use ledger::Ledger;
 use list::Index;
 use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
+use wake::Bell;
 
 /// The poll bits that let a reader try.
 const READ_EVENTS: u32 = (libc::POLLIN
     | libc::POLLRDNORM
     | libc::POLLRDBAND
     | libc::POLLPRI
-    | libc::POLLRDHUP
+    | portable::POLLRDHUP
     | libc::POLLHUP
     | libc::POLLERR) as u32;
 /// The poll bits that let a writer try.
@@ -75,6 +85,22 @@ enum Backend {
     Readiness(Box<Readiness>),
 }
 
+/// A backend of that kind, and what wakes it.
+fn begin<K: Kernel>(kernel: &K, config: &Config, kind: BackendKind) -> Result<(Backend, Waker<K>), Errno> {
+    if kind == BackendKind::Kqueue {
+        let kqueue = Kqueue::new(kernel, config)?;
+        let waker = Waker::new(kernel.clone(), Bell::Kqueue(kqueue.descriptor()));
+        return Ok((Backend::Readiness(Box::new(Readiness::new(Poller::Kqueue(kqueue)))), waker));
+    }
+    let event = check(kernel.eventfd())?;
+    let waker = Waker::new(kernel.clone(), Bell::Eventfd(event));
+    let backend = match kind {
+        BackendKind::Uring => Backend::Uring(Box::new(Uring::new(kernel, event, config)?)),
+        _ => Backend::Readiness(Box::new(Readiness::new(Poller::Epoll(Epoll::new(kernel, event)?)))),
+    };
+    Ok((backend, waker))
+}
+
 /// One loop's view of the kernel. It belongs to the thread that made it.
 pub struct Driver<K: Kernel> {
     ledger: Ledger<K>,
@@ -84,6 +110,9 @@ pub struct Driver<K: Kernel> {
     early: VecDeque<Completion>,
     /// Deadlines may have come since they were last passed.
     due: bool,
+    /// How many operations were over as soon as they were begun, and how many notes other threads have left.
+    at_once: u64,
+    notes: u64,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
 }
@@ -95,22 +124,27 @@ impl<K: Kernel> Driver<K> {
     ///
     /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
-        let waker = Waker::new(kernel.clone())?;
-        let readiness = |poller| Backend::Readiness(Box::new(Readiness::new(poller)));
-        let epoll = || Ok(readiness(Poller::Epoll(Epoll::new(&kernel, waker.event())?)));
-        let uring = || Ok(Backend::Uring(Box::new(Uring::new(&kernel, waker.event(), config)?)));
-        let backend = match config.backend {
-            Some(BackendKind::Epoll) => epoll()?,
-            Some(BackendKind::Uring) => uring()?,
-            None => match uring() {
-                Ok(backend) => backend,
+        let (backend, waker) = match config.backend {
+            Some(kind) => begin(&kernel, config, kind)?,
+            None if cfg!(not(target_os = "linux")) => begin(&kernel, config, BackendKind::Kqueue)?,
+            None => match begin(&kernel, config, BackendKind::Uring) {
+                Ok(begun) => begun,
                 Err(error) => {
                     config::report_denied(error);
-                    epoll()?
+                    begin(&kernel, config, BackendKind::Epoll)?
                 }
             },
         };
-        Ok(Driver { ledger: Ledger::new(kernel), backend, waker, early: VecDeque::new(), due: false, closed: false })
+        Ok(Driver {
+            ledger: Ledger::new(kernel),
+            backend,
+            waker,
+            early: VecDeque::new(),
+            due: false,
+            at_once: 0,
+            notes: 0,
+            closed: false,
+        })
     }
 
     /// Which backend this is.
@@ -147,11 +181,13 @@ impl<K: Kernel> Driver<K> {
                 },
             },
         };
-        if let Submitted::Pending(id) = submitted
-            && deadline != 0
-        {
-            let Ledger { slab, timers, .. } = &mut self.ledger;
-            timers.insert(slab, id.index, deadline);
+        match submitted {
+            Submitted::Pending(id) if deadline != 0 => {
+                let Ledger { slab, timers, .. } = &mut self.ledger;
+                timers.insert(slab, id.index, deadline);
+            }
+            Submitted::Pending(_) => {}
+            Submitted::Done(_) => self.at_once += 1,
         }
         submitted
     }
@@ -413,6 +449,14 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Ends a [`Op::Park`] without a completion: its waiter is the caller's to resume. `None` when it has ended already.
+    pub fn release(&mut self, id: OpId) -> Option<u64> {
+        let index = self.ledger.slab.find(id)?;
+        let record = &self.ledger.slab[index];
+        let parked = record.request.code == Code::Park && record.state == State::Waiting;
+        parked.then(|| self.ledger.conclude(index, 0).waiter)
+    }
+
     /// Whether [`next`](Self::next) may have something without another turn.
     pub fn has_news(&self) -> bool {
         !self.ledger.done.is_empty()
@@ -450,12 +494,13 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn look(&mut self, timeout: Option<u64>) {
+        trace::zone!("wait");
         let result = match &mut self.backend {
             Backend::Uring(uring) => uring.wait(&mut self.ledger, timeout),
             Backend::Readiness(readiness) => readiness.wait(&mut self.ledger, timeout),
         };
         // A signal, a time-out and a kernel short of something are ordinary: the next turn looks again.
-        const ORDINARY: [i32; 5] = [libc::EINTR, libc::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
+        const ORDINARY: [i32; 5] = [libc::EINTR, portable::ETIME, libc::EAGAIN, libc::EBUSY, libc::ENOMEM];
         if let Err(error) = check(result)
             && !ORDINARY.contains(&error.0)
         {

@@ -239,6 +239,27 @@ pub(super) enum Side {
 }
 
 impl Code {
+    /// The name of the call that it stands for.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Code::Read | Code::AtHand => "read",
+            Code::Readv => "readv",
+            Code::Recv => "recv",
+            Code::RecvWith => "recvfrom",
+            Code::RecvMsg => "recvmsg",
+            Code::Write => "write",
+            Code::Writev => "writev",
+            Code::Send => "send",
+            Code::SendWith => "sendto",
+            Code::SendMsg => "sendmsg",
+            Code::Accept | Code::AcceptMulti => "accept",
+            Code::Connect => "connect",
+            Code::Poll => "poll",
+            Code::Close => "close",
+            Code::Park => "park",
+        }
+    }
+
     /// Whether it moves bytes, and nothing else.
     pub(super) fn transfers(self) -> bool {
         match self {
@@ -340,6 +361,7 @@ pub(super) struct Record {
     pub(super) link: Link,
     pub(super) generation: u32,
     pub(super) timer: Index,
+    /// Until there is a result, when the operation began: see [`Slab::age`](super::slab::Slab::age).
     pub(super) result: i32,
     pub(super) state: State,
     pub(super) reason: Reason,

@@ -4,22 +4,24 @@
 use super::attempt::{attempt, connect_now, connect_outcome, poll};
 use super::epoll::Epoll;
 use super::fds::{FdRecord, Kind, ready};
+use super::kqueue::Kqueue;
 use super::ledger::Ledger;
 use super::list::{Index, NONE};
 use super::op::{Code, Completion, Request, Side, State, Submitted};
 use super::{BackendKind, Harvest, READ_EVENTS, WRITE_EVENTS};
-use crate::sys::{Errno, Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel, portable};
 
 /// How many connections one listener may hand over in one turn, so that accepting cannot starve those that are here.
 const ACCEPT_BURST: u32 = 64;
 
 /// The events after which there is an end or an error to be read behind what is there.
-const HANGUP: u32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
+const HANGUP: u32 = (portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 /// What of the kernel watches the descriptors. Each is registered once, edge-triggered in both directions, under its
 /// number and its generation.
 pub(super) enum Poller {
     Epoll(Epoll),
+    Kqueue(Kqueue),
 }
 
 /// What one event of the kernel says.
@@ -34,6 +36,10 @@ pub(super) enum News {
         /// Of these bits it says whether they hold; of others the kernel has to be asked.
         known: u32,
     },
+    /// The descriptor cannot be watched.
+    Unwatchable { fd: Fd, generation: u32, error: Errno },
+    /// The kernel cannot watch the descriptor now.
+    Refused { fd: Fd, generation: u32, error: Errno },
 }
 
 /// The backend.
@@ -44,23 +50,32 @@ pub(super) struct Readiness {
     burst: u32,
     /// Listeners that used up their burst; they go on in the next turn.
     rested: Vec<(Fd, Index)>,
+    /// How often the kernel was looked at.
+    enters: u64,
 }
 
 impl Readiness {
     pub(super) fn new(poller: Poller) -> Readiness {
-        Readiness { poller, accepting: Vec::new(), burst: 0, rested: Vec::new() }
+        Readiness { poller, accepting: Vec::new(), burst: 0, rested: Vec::new(), enters: 0 }
     }
 
     pub(super) fn kind(&self) -> BackendKind {
         match self.poller {
             Poller::Epoll(_) => BackendKind::Epoll,
+            Poller::Kqueue(_) => BackendKind::Kqueue,
         }
     }
 
     pub(super) fn shut<K: Kernel>(&mut self, kernel: &K) {
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.shut(kernel),
+            // It is the waker's, which other threads may hold.
+            Poller::Kqueue(_) => {}
         }
+    }
+
+    pub(super) fn enters(&self) -> u64 {
+        self.enters
     }
 
     /// Whether there is something to harvest without asking the kernel.
@@ -68,14 +83,19 @@ impl Readiness {
         self.poller.has_news() || !self.accepting.is_empty()
     }
 
-    /// Whether everything that is to happen shows at the descriptor.
-    pub(super) fn is_settled(&self) -> bool {
-        !self.has_news() && self.rested.is_empty()
+    /// Sees to it that everything that is to happen shows at the descriptor; `false` says that something has happened.
+    pub(super) fn settle<K: Kernel>(&mut self, kernel: &K) -> bool {
+        let told = match &mut self.poller {
+            Poller::Epoll(_) => true,
+            Poller::Kqueue(kqueue) => kqueue.settle(kernel),
+        };
+        told && !self.has_news() && self.rested.is_empty()
     }
 
     pub(super) fn descriptor(&self) -> Fd {
         match &self.poller {
             Poller::Epoll(epoll) => epoll.descriptor(),
+            Poller::Kqueue(kqueue) => kqueue.descriptor(),
         }
     }
 
@@ -88,6 +108,7 @@ impl Readiness {
         }
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.register(kernel, fd, record),
+            Poller::Kqueue(kqueue) => kqueue.register(kernel, fd, record.generation),
         }
     }
 
@@ -95,6 +116,8 @@ impl Readiness {
     pub(super) fn forget<K: Kernel>(&mut self, kernel: &K, fd: Fd) {
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.forget(kernel, fd),
+            // A closed number is watched no longer, whoever else has the file.
+            Poller::Kqueue(_) => {}
         }
     }
 
@@ -102,6 +125,10 @@ impl Readiness {
     pub(super) fn submit<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         if request.code == Code::Connect {
             return self.connect(ledger, request, waiter);
+        }
+        if request.code == Code::Accept {
+            // What cannot listen says so at once, and has no edge to say it with.
+            ledger.fds.at(request.fd).ready |= ready::READ;
         }
         if request.code == Code::AcceptMulti {
             let index = ledger.enqueue(request, waiter);
@@ -156,8 +183,10 @@ impl Readiness {
         let timeout = if self.accepting.is_empty() && self.rested.is_empty() { timeout } else { Some(0) };
         self.accepting.append(&mut self.rested);
         self.burst = 0;
+        self.enters += 1;
         match &mut self.poller {
             Poller::Epoll(epoll) => epoll.wait(&ledger.kernel, timeout),
+            Poller::Kqueue(kqueue) => kqueue.wait(&ledger.kernel, timeout),
         }
     }
 
@@ -170,11 +199,23 @@ impl Readiness {
             None => Harvest::Idle,
             Some(News::Nothing) => Harvest::Quiet,
             Some(News::Ready { fd, generation, bits, known }) => {
-                let record = ledger.fds.at(fd);
-                if record.generation != generation || record.kind == Kind::Vacant {
+                if !ledger.fds.is_alive(fd, generation) {
                     return Harvest::Quiet;
                 }
                 self.edge(ledger, fd, bits, known)
+            }
+            Some(News::Unwatchable { fd, generation, .. })
+                if ledger.fds.is_alive(fd, generation) && ledger.fds.at(fd).kind == Kind::Stream =>
+            {
+                // What cannot be waited for never blocks.
+                ledger.fds.at(fd).kind = Kind::File;
+                self.edge(ledger, fd, READ_EVENTS | WRITE_EVENTS, 0)
+            }
+            Some(News::Unwatchable { fd, generation, error } | News::Refused { fd, generation, error }) => {
+                if ledger.fds.is_alive(fd, generation) {
+                    ledger.fail(fd, error);
+                }
+                Harvest::Quiet
             }
         }
     }
@@ -281,6 +322,7 @@ impl Poller {
     fn has_news(&self) -> bool {
         match self {
             Poller::Epoll(epoll) => epoll.has_news(),
+            Poller::Kqueue(kqueue) => kqueue.has_news(),
         }
     }
 
@@ -288,6 +330,7 @@ impl Poller {
     fn next(&mut self) -> Option<News> {
         match self {
             Poller::Epoll(epoll) => epoll.next(),
+            Poller::Kqueue(kqueue) => kqueue.next(),
         }
     }
 }
@@ -299,11 +342,8 @@ fn report<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32, known: u32, harv
     while index != NONE {
         let next = ledger.slab[index].link.next;
         let events = ledger.slab[index].request.events;
-        let held = if events & !known == 0 {
-            (bits & (events | (libc::POLLERR | libc::POLLHUP) as u32)) as i32
-        } else {
-            poll(&ledger.kernel, fd, events as i16)
-        };
+        let events = events | (libc::POLLERR | libc::POLLHUP) as u32;
+        let held = if events & !known == 0 { (bits & events) as i32 } else { poll(&ledger.kernel, fd, events as i16) };
         if held != 0 && held != -libc::EAGAIN {
             ledger.yield_to(harvest, index, held);
         }

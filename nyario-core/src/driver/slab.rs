@@ -8,17 +8,37 @@ use super::op::{OpId, Reason, Record, Request, State};
 pub(super) struct Slab {
     records: Vec<Record>,
     free: Index,
-    live: usize,
+    /// How many records were ever taken and given back.
+    taken: u64,
+    given: u64,
+    /// The time, as coarse as it is noted when an operation begins: see [`tick`](Self::tick).
+    clock: u32,
 }
 
 impl Slab {
     pub(super) fn new() -> Slab {
-        Slab { records: Vec::with_capacity(64), free: NONE, live: 0 }
+        Slab { records: Vec::with_capacity(64), free: NONE, taken: 0, given: 0, clock: 0 }
     }
 
     /// Operations that have not been handed out yet.
     pub(super) fn live(&self) -> usize {
-        self.live
+        (self.taken - self.given) as usize
+    }
+
+    /// Says what time it is, in nanoseconds. Operations that begin from now on note it in their records, where a result is
+    /// not yet: in units of 4 ms, which last for half a year.
+    pub(super) fn tick(&mut self, now: u64) {
+        self.clock = (now >> TICK_BITS) as u32;
+    }
+
+    /// How many nanoseconds ago, about, an operation began that has no result yet.
+    pub(super) fn age(&self, index: Index) -> u64 {
+        u64::from(self.clock.wrapping_sub(self[index].result as u32)) << TICK_BITS
+    }
+
+    /// Operations that were ever written down.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     #[inline(always)]
@@ -29,7 +49,7 @@ impl Slab {
     /// Like [`insert`](Self::insert), with the record at hand.
     #[inline(always)]
     pub(super) fn insert_record(&mut self, request: Request, waiter: u64) -> (Index, &mut Record) {
-        self.live += 1;
+        self.taken += 1;
         let index = self.free;
         if index == NONE {
             return self.grow(request, waiter);
@@ -46,6 +66,7 @@ impl Slab {
         record.request.events = events;
         record.request.code = code;
         record.waiter = waiter;
+        record.result = self.clock as i32;
         record.link = Link::UNLINKED;
         record.state = State::Waiting;
         record.reason = Reason::None;
@@ -63,7 +84,7 @@ impl Slab {
             link: Link::UNLINKED,
             generation: 1,
             timer: NONE,
-            result: 0,
+            result: self.clock as i32,
             state: State::Waiting,
             reason: Reason::None,
             polling: false,
@@ -88,7 +109,7 @@ impl Slab {
         record.generation = record.generation.max(1);
         record.link.next = free;
         self.free = index;
-        self.live -= 1;
+        self.given += 1;
     }
 
     pub(super) fn id(&self, index: Index) -> OpId {
@@ -111,6 +132,9 @@ impl Slab {
         (0..self.records.len() as Index).filter(|&index| matches!(self[index].state, State::InFlight | State::Waiting))
     }
 }
+
+/// A tick is about 4 ms, as is that of most coarse clocks.
+const TICK_BITS: u32 = 22;
 
 /// A generation shares a word with an index and a tag in io_uring's `user_data`.
 pub(super) const GENERATION_MASK: u32 = (1 << 28) - 1;

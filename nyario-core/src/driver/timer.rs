@@ -33,6 +33,11 @@ impl Timers {
         self.heap.first().map(|entry| entry.when)
     }
 
+    /// How many deadlines are armed.
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(super) fn insert(&mut self, places: &mut impl Places, op: Index, when: u64) {
         debug_assert!(*places.place(op) == NONE, "an operation has one deadline");
         self.heap.push(Entry { when, op });

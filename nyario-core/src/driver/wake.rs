@@ -4,8 +4,8 @@
 //!             turn begins                 about to block
 //!   RUNNING <------------- NOTIFIED   RUNNING ---------> SLEEPING
 //!      |                      ^                              |
-//!      +----- wake: no call --+------ wake: one eventfd -----+
-//!                             |           write              |
+//!      +----- wake: no call --+------ wake: one system ------+
+//!                             |            call              |
 //!                             +------------------------------+
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! SLEEPING there calls the alarm that the host has set, or writes to the eventfd that the foreign loop watches.
 
 use super::op::OpId;
+use crate::sys::abi::{KEvent, kqueue as abi};
 use crate::sys::{Errno, Fd, Kernel, check};
 #[cfg(all(test, loom))]
 use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
@@ -109,6 +110,33 @@ impl Drop for Mailbox {
     }
 }
 
+/// What ends the sleep of a loop.
+#[derive(Clone, Copy)]
+pub(super) enum Bell {
+    /// An eventfd that the backend watches.
+    Eventfd(Fd),
+    /// The backend's own kqueue, in which an `EVFILT_USER` is registered under 0.
+    Kqueue(Fd),
+}
+
+impl Bell {
+    pub(super) fn descriptor(self) -> Fd {
+        match self {
+            Bell::Eventfd(fd) | Bell::Kqueue(fd) => fd,
+        }
+    }
+
+    fn ring<K: Kernel>(self, kernel: &K) {
+        match self {
+            Bell::Eventfd(event) => kernel.eventfd_signal(event),
+            Bell::Kqueue(queue) => {
+                let (filter, fflags) = (abi::EVFILT_USER, abi::NOTE_TRIGGER);
+                kernel.kevent(queue, &[KEvent { filter, fflags, ..KEvent::default() }], &mut [], Some(0))
+            }
+        };
+    }
+}
+
 /// What to call when a loop is woken that sleeps abroad.
 struct Alarm {
     ring: Option<Box<dyn Fn() + Send + Sync>>,
@@ -119,7 +147,8 @@ struct Alarm {
 /// The part of a loop that any thread may touch.
 struct Shared<K: Kernel> {
     mailbox: Mailbox,
-    event: Fd,
+    /// Closed with the last of those who may ring it.
+    bell: Bell,
     /// What a foreign loop watches, if that is an eventfd; else -1.
     abroad: AtomicI32,
     alarm: AlarmPtr<Alarm>,
@@ -128,7 +157,7 @@ struct Shared<K: Kernel> {
 
 impl<K: Kernel> Drop for Shared<K> {
     fn drop(&mut self) {
-        self.kernel.close(self.event);
+        self.kernel.close(self.bell.descriptor());
         let abroad = self.abroad.load(Ordering::Relaxed);
         if abroad >= 0 {
             self.kernel.close(abroad);
@@ -152,10 +181,10 @@ impl<K: Kernel> Clone for Waker<K> {
 }
 
 impl<K: Kernel> Waker<K> {
-    pub(super) fn new(kernel: K) -> Result<Waker<K>, Errno> {
-        let event = check(kernel.eventfd())?;
+    /// A waker that owns the bell, and closes it.
+    pub(super) fn new(kernel: K, bell: Bell) -> Waker<K> {
         let alarm = AlarmPtr::new(std::ptr::null_mut());
-        Ok(Waker(Arc::new(Shared { mailbox: Mailbox::new(), event, abroad: AtomicI32::new(-1), alarm, kernel })))
+        Waker(Arc::new(Shared { mailbox: Mailbox::new(), bell, abroad: AtomicI32::new(-1), alarm, kernel }))
     }
 
     /// Makes the loop take a turn soon. Async-signal-safe.
@@ -164,7 +193,7 @@ impl<K: Kernel> Waker<K> {
             if self.0.mailbox.is_abroad() {
                 return self.wake_abroad();
             }
-            self.0.kernel.eventfd_signal(self.0.event);
+            self.0.bell.ring(&self.0.kernel);
         }
     }
 
@@ -176,7 +205,8 @@ impl<K: Kernel> Waker<K> {
             return ring();
         }
         let abroad = self.0.abroad.load(Ordering::Relaxed);
-        self.0.kernel.eventfd_signal(if abroad >= 0 { abroad } else { self.0.event });
+        let bell = if abroad >= 0 { Bell::Eventfd(abroad) } else { self.0.bell };
+        bell.ring(&self.0.kernel);
     }
 
     /// An eventfd for a foreign loop to watch, which becomes readable when one that sleeps abroad is woken; made on the
@@ -202,7 +232,7 @@ impl<K: Kernel> Waker<K> {
     /// call each time.
     pub fn wake_always(&self) {
         self.0.mailbox.notify();
-        self.0.kernel.eventfd_signal(self.0.event);
+        self.0.bell.ring(&self.0.kernel);
     }
 
     /// Ends the [`Park`](super::Op::Park) that `op` names, with that result, on the loop's thread; nothing happens if
@@ -212,9 +242,9 @@ impl<K: Kernel> Waker<K> {
         self.wake();
     }
 
-    /// The descriptor that becomes readable when a sleeping loop is woken.
-    pub(super) fn event(&self) -> Fd {
-        self.0.event
+    /// The kernel beneath the loop.
+    pub(crate) fn kernel(&self) -> &K {
+        &self.0.kernel
     }
 
     /// Declares the loop asleep. `false` means that a wake-up came first: do not block.

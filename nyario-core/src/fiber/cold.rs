@@ -1,12 +1,17 @@
 //! What only some fibers have: it lies behind one pointer in the control block, and those that have nothing of it pay
 //! nothing for it.
 
+use super::callback::Callback;
+use super::keys::Values;
 use super::name::Name;
 
 /// The seldom parts of a fiber.
 #[derive(Default)]
 pub(super) struct Cold {
     pub(super) name: Name,
+    /// What is to be called at its end, the last first.
+    pub(super) cleanup: Vec<Callback>,
+    pub(super) values: Values,
 }
 
 /// How many are kept for the next fibers that want one.
@@ -36,6 +41,8 @@ impl Spare {
         let mut cold = unsafe { Box::from_raw(cold) };
         if self.0.len() < KEPT {
             cold.name = Name::default();
+            debug_assert!(cold.cleanup.is_empty(), "a fiber that has ended has cleaned up");
+            cold.values.clear();
             self.0.push(cold);
         }
     }

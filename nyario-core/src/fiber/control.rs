@@ -3,6 +3,7 @@
 
 use super::cold::Cold;
 use super::context::{Context, switch};
+use super::ending::wind_up;
 use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
 use super::timers::TimerId;
@@ -40,6 +41,8 @@ pub(super) struct Fiber {
     pub(super) deadline: u64,
     /// Its next suspension is to fail.
     pub(super) cancelled: bool,
+    /// What its park was ended with by another fiber, or 0.
+    pub(super) unparked: i32,
     /// The next in the ready queue.
     pub(super) next: *mut Fiber,
     pub(super) id: FiberId,
@@ -83,6 +86,7 @@ impl Fiber {
                 op: OpId::NONE,
                 deadline: 0,
                 cancelled: false,
+                unparked: 0,
                 next: std::ptr::null_mut(),
                 id: FiberId::from_word(0),
                 errand,
@@ -149,6 +153,36 @@ impl Fiber {
         }
     }
 
+    /// Ends the calling fiber with `value`; its frames are left as they are.
+    ///
+    /// # Safety
+    ///
+    /// The caller must run on that fiber, and nothing may rely on what lies on its stack.
+    pub(super) unsafe fn exit(fiber: *mut Fiber, value: u64) -> ! {
+        // SAFETY: forwarded from the caller.
+        unsafe {
+            (*fiber).end = (value, true);
+            Fiber::leave(fiber)
+        }
+    }
+
+    /// Does what is to be done at the end of the calling fiber, and leaves it for good.
+    ///
+    /// # Safety
+    ///
+    /// The caller must run on that fiber.
+    #[inline(always)]
+    unsafe fn leave(fiber: *mut Fiber) -> ! {
+        // SAFETY: forwarded from the caller; the fiber runs, so the loop has left its context in `home`.
+        unsafe {
+            if !(*fiber).cold.is_null() && !wind_up(fiber) {
+                (*fiber).end.1 = false;
+            }
+            switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
+        }
+        unreachable!("a fiber that has ended is not resumed");
+    }
+
     /// Suspends the calling fiber until the loop resumes it, with the result of what it waited for.
     ///
     /// # Safety
@@ -170,9 +204,8 @@ unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
         (*fiber).discard = None;
         let code = (&raw const (*whole).code).read();
         (*fiber).end = code();
-        switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
+        Fiber::leave(fiber)
     }
-    unreachable!("a fiber that has ended is not resumed");
 }
 
 /// See [`Fiber::discard`].

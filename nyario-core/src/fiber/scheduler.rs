@@ -1,24 +1,29 @@
 //! The loop of native fibers.
 
 mod embedding;
+mod inside;
 
 use super::blocking;
-use super::cold::Spare;
+use super::cold::{Cold, Spare};
 use super::context::Context;
 use super::control::{Errand, Fiber};
+use super::keys::Values;
 use super::lists::Lists;
 use super::name::Name;
+use super::post::{Inbox, Posted, Poster};
 use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable, Outcome};
 use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Carries, Config, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Config, Driver, End, Op, OpId, Submitted};
 use crate::runtime::{Event, Runtime, Start, Stopper};
-use crate::sys::{Errno, Fd, Kernel, Linux, check};
+use crate::sys::{Errno, Fd, Kernel, Native, check};
+use crate::trace;
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel is looked at after so many switches, however many fibers are ready.
@@ -27,6 +32,9 @@ const SWITCHES_PER_TURN: u32 = 256;
 /// How often a fiber that is asked to end at the close of a loop may begin to wait again. Nothing can end code that
 /// ignores so many refusals; its stack is then left alone.
 const REFUSALS: u32 = 1000;
+
+/// Why a fiber parks if nobody says anything else.
+const PARK: &str = "park";
 
 /// How a fiber is spawned.
 #[derive(Clone, Copy, Default, Debug)]
@@ -74,14 +82,31 @@ pub(super) struct Inner<K: Kernel> {
     class: Class,
     /// How many fibers there may be.
     most: usize,
+    /// What the thread has set outside the fibers.
+    pub(super) values: Values,
     handlers: Vec<Handler>,
     crowded: VecDeque<Waiting>,
+    /// What other threads have for the loop to run, and what of it the loop has taken.
+    inbox: Arc<Inbox>,
+    posted: Rc<Posted>,
     ready: ReadyQueue,
 }
 
 impl<K: Kernel> Inner<K> {
+    /// Ends a fiber's park: it is ready from now on.
+    fn unpark(&mut self, park: OpId, result: i32) {
+        if let Some(waiter) = self.runtime.driver().release(park) {
+            let fiber = waiter as *mut Fiber;
+            // SAFETY: only a fiber parks with this driver, and it does not end before it is resumed.
+            unsafe { (*fiber).unparked = result };
+            self.ready.push(fiber);
+        }
+    }
+
     fn has_work(&self) -> bool {
-        self.fibers.live() + self.timers.live() + self.crowded.len() > 0 || self.runtime.serving() > 0
+        self.fibers.live() + self.timers.live() + self.crowded.len() > 0
+            || self.runtime.serving() > 0
+            || self.posted.waits()
     }
 
     fn has_room(&self) -> bool {
@@ -107,6 +132,16 @@ impl<K: Kernel> Inner<K> {
         !self.ready.is_empty() || self.crowd_moves()
     }
 
+    /// Whether something that was posted can begin.
+    fn wants_to_begin(&self) -> bool {
+        self.inbox.has_news() || (self.posted.is_next() && self.has_room())
+    }
+
+    /// Whether something is to be looked at again before long, though nothing happens.
+    fn is_restless(&self) -> bool {
+        self.stacks.wants_trimming() || self.posted.waits()
+    }
+
     /// Whose turn it is of those that wait for room.
     fn next_in_crowd(&mut self) -> Option<Waiting> {
         while self.crowd_moves() {
@@ -124,21 +159,32 @@ impl<K: Kernel> Inner<K> {
         Ok(entry.fiber)
     }
 
+    /// What only some fibers have: from now on this one does.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must not have ended.
+    pub(super) unsafe fn cold(&mut self, fiber: *mut Fiber) -> &mut Cold {
+        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        unsafe {
+            if (*fiber).cold.is_null() {
+                (*fiber).cold = self.spare.take();
+            }
+            &mut *(*fiber).cold
+        }
+    }
+
     /// Calls a fiber by a name.
     ///
     /// # Safety
     ///
     /// The fiber must not have ended.
     unsafe fn call(&mut self, fiber: *mut Fiber, name: Name) {
-        // SAFETY: forwarded from the caller; what lies behind the pointer is the fiber's own until it ends.
+        // SAFETY: forwarded from the caller.
         unsafe {
-            if (*fiber).cold.is_null() {
-                if name.is_empty() {
-                    return;
-                }
-                (*fiber).cold = self.spare.take();
+            if !name.is_empty() || !(*fiber).cold.is_null() {
+                self.cold(fiber).name = name;
             }
-            (*(*fiber).cold).name = name;
         }
     }
 
@@ -170,7 +216,7 @@ impl<K: Kernel> Drop for Inner<K> {
 }
 
 /// A loop and its fibers. It stays on the thread that made it.
-pub struct Loop<K: Kernel = Linux> {
+pub struct Loop<K: Kernel = Native> {
     inner: UnsafeCell<Inner<K>>,
     /// The fiber that runs, or null in the loop itself.
     current: Cell<*mut Fiber>,
@@ -178,6 +224,10 @@ pub struct Loop<K: Kernel = Linux> {
     home: UnsafeCell<Context>,
     /// How many ready fibers may still run before the kernel is looked at.
     credit: Cell<u32>,
+    /// How often a fiber was resumed.
+    switches: Cell<u64>,
+    /// Why the next park is begun.
+    why: Cell<&'static str>,
     running: Cell<bool>,
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
@@ -207,8 +257,11 @@ impl<K: Kernel> Loop<K> {
             spare: Spare::default(),
             class: Class::default(),
             most: usize::MAX,
+            values: Values::default(),
             handlers: Vec::new(),
             crowded: VecDeque::new(),
+            inbox: Arc::new(Inbox::new()),
+            posted: Rc::default(),
             ready: ReadyQueue::EMPTY,
         };
         Ok(Loop {
@@ -216,6 +269,8 @@ impl<K: Kernel> Loop<K> {
             current: Cell::new(std::ptr::null_mut()),
             home: UnsafeCell::new(Context::NONE),
             credit: Cell::new(0),
+            switches: Cell::new(0),
+            why: Cell::new(PARK),
             running: Cell::new(false),
             ending: Cell::new(false),
             polls: Lists::new(),
@@ -365,6 +420,7 @@ impl<K: Kernel> Loop<K> {
         if self.running.replace(true) {
             return Err(Errno(libc::EDEADLK));
         }
+        self.with(|inner| inner.runtime.driver().rouse());
         while !self.with(|inner| inner.runtime.stopping()) && self.has_work() {
             self.step(None);
         }
@@ -375,14 +431,40 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn has_work(&self) -> bool {
-        self.with(|inner| inner.has_work())
+        self.with(|inner| inner.has_work() || inner.inbox.has_news())
+    }
+
+    /// Begins what was posted, as far as there is room for fibers.
+    #[cold]
+    fn begin_posted(&self) {
+        let posted = self.with(|inner| {
+            inner.posted.receive(&inner.inbox);
+            inner.posted.clone()
+        });
+        while posted.waits() && self.with(|inner| inner.has_room()) {
+            // Not a count of it, as in `start`.
+            let mine = Rc::as_ptr(&posted);
+            // SAFETY: what was posted stays as long as the loop, and its fibers run no longer.
+            let code = move || unsafe { (*mine).run() };
+            let created = self.create(Options::DETACHED, Errand::Own, code);
+            posted.promise(created.is_ok());
+            let Ok(fiber) = created else { return };
+            self.with(|inner| inner.ready.push(fiber));
+        }
     }
 
     /// One turn: those that are ready, those whose operation is over, and a look at the kernel once nobody is left, waiting
     /// for up to `limit` nanoseconds. Each of the first two has a bound of its own, so neither starves the other or the
     /// kernel.
     fn step(&self, limit: Option<u64>) {
+        trace::zone!("turn");
         self.credit.set(SWITCHES_PER_TURN);
+        if self.with(|inner| inner.runtime.heed()) {
+            drop(self.with(|inner| inner.disarm()));
+        }
+        if self.with(|inner| inner.inbox.has_news() || inner.posted.waits()) && !self.ending.get() {
+            self.begin_posted();
+        }
         let mut delivered = 0;
         while delivered < SWITCHES_PER_TURN
             && let Some(waiting) = self.with(|inner| inner.next_in_crowd())
@@ -419,9 +501,11 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
-            let busy = inner.wants_to_run() || delivered == SWITCHES_PER_TURN || idle;
-            let limit = if busy { Some(0) } else { limit };
-            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming()) {
+            // What is posted at the end waits for the next run.
+            let open = !self.ending.get();
+            let busy = inner.wants_to_run() || (open && inner.wants_to_begin());
+            let limit = if busy || delivered == SWITCHES_PER_TURN || idle { Some(0) } else { limit };
+            if inner.runtime.turn_within(limit, inner.stacks.wants_trimming() || (open && inner.posted.waits())) {
                 inner.stacks.trim();
             }
         });
@@ -438,9 +522,11 @@ impl<K: Kernel> Loop<K> {
     }
 
     fn start(&self, conn: ConnId, handler: u64) {
-        let handler = self.with(|inner| inner.handlers[handler as usize].clone());
+        // Not a count of it: a fiber that ends by `exit` would not give that back.
+        let handler = self.with(|inner| Rc::as_ptr(&inner.handlers[handler as usize]));
         let code = move || {
-            handler(conn.fd());
+            // SAFETY: handlers stay as long as the loop, and its fibers run no longer.
+            unsafe { (*handler)(conn.fd()) };
             0
         };
         match self.create(Options::DETACHED, Errand::Serves(conn), code) {
@@ -456,14 +542,29 @@ impl<K: Kernel> Loop<K> {
     /// `context`).
     #[inline(always)]
     pub(super) fn switch(&self, fiber: *mut Fiber, result: i32) {
-        self.current.set(fiber);
+        self.turn_to(fiber);
         // SAFETY: whatever names a fiber to be resumed names a suspended one of this loop, once: its place in the
         // ready queue, or the completion of the one operation that it is parked on.
         let ended = unsafe { Fiber::resume(fiber, self.home.get(), result) };
         // Not always the one that was resumed: see `yield_now`.
         let fiber = self.current.replace(std::ptr::null_mut());
+        #[cfg(feature = "tracy")]
+        trace::fibers::leave();
         if ended {
             self.bury(fiber);
+        }
+    }
+
+    /// The fiber is the one that runs from here on.
+    #[inline(always)]
+    fn turn_to(&self, fiber: *mut Fiber) {
+        self.current.set(fiber);
+        self.switches.set(self.switches.get() + 1);
+        #[cfg(feature = "tracy")]
+        // SAFETY: it has not ended; what lies behind the pointer is its own.
+        unsafe {
+            let name = (*fiber).cold.as_ref().map_or(Name::default(), |cold| cold.name);
+            trace::fibers::enter(name.as_str(), (*fiber).id.word() as u32);
         }
     }
 
@@ -474,7 +575,7 @@ impl<K: Kernel> Loop<K> {
         let over = self.with(|inner| {
             let outcome = if well { Outcome::Value(value) } else { Outcome::Panicked };
             let joiner = inner.fibers.end(id, outcome);
-            inner.runtime.driver().complete(joiner, 1);
+            inner.unpark(joiner, 1);
             // SAFETY: as said above.
             unsafe { inner.clear(fiber, slot) };
             match errand {
@@ -494,7 +595,9 @@ impl<K: Kernel> Loop<K> {
     fn end(&self) {
         self.ending.set(true);
         drop(self.with(|inner| inner.disarm()));
+        self.begin_posted();
         self.with(|inner| {
+            inner.runtime.hurry();
             inner.runtime.shut();
             // Whoever begins to wait from here on is refused on the spot.
             for fiber in inner.fibers.fibers() {
@@ -526,6 +629,17 @@ impl<K: Kernel> Loop<K> {
     /// What ends the loop from other threads and from signal handlers.
     pub fn stopper(&self) -> Stopper<K> {
         self.with(|inner| inner.runtime.stopper())
+    }
+
+    /// What has this loop run code from other threads.
+    pub fn poster(&self) -> Poster<K> {
+        self.with(|inner| Poster::new(inner.inbox.clone(), inner.runtime.driver().waker()))
+    }
+
+    /// Ends the loop once its fibers have ended, or in so many nanoseconds: its servers, its timers and the connections that
+    /// have no fiber end at once, and then it waits for the fibers. The grace over, it ends as with [`stop`](Self::stop).
+    pub fn drain(&self, grace: u64) {
+        self.stopper().drain(grace);
     }
 
     /// What wakes parks of this loop from other threads.
@@ -617,6 +731,16 @@ impl<K: Kernel> Loop<K> {
         }
     }
 
+    /// Says why the fiber that runs is about to park, in a word that people will read: see [`inspect`](Self::inspect). To be
+    /// followed by the park.
+    #[inline]
+    pub fn because(&self, why: &'static str) -> &Self {
+        if self.in_fiber() {
+            self.why.set(why);
+        }
+        self
+    }
+
     /// Suspends the running fiber until somebody ends its park: `announce` is told the park's name just before, for
     /// [`unpark`](Self::unpark) on this thread or [`Waker::complete`](crate::driver::Waker::complete) on any other, once.
     /// What every primitive that fibers wait on is built from. Returns what the park was ended with, which is above 0.
@@ -632,11 +756,18 @@ impl<K: Kernel> Loop<K> {
         }
         // SAFETY: the fiber runs; a park lends no memory.
         let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, (*fiber).deadline) });
+        let why = self.why.replace(PARK);
         let result = match submitted {
             Submitted::Done(result) => result,
             Submitted::Pending(id) => {
+                self.with(|inner| inner.runtime.driver().explain(id, why));
                 announce(id);
-                self.park_on(fiber, id)
+                let result = self.park_on(fiber, id);
+                // SAFETY: the fiber runs.
+                match unsafe { std::mem::take(&mut (*fiber).unparked) } {
+                    0 => result,
+                    unparked => unparked,
+                }
             }
         };
         // A park that ends by itself has met the deadline.
@@ -694,6 +825,8 @@ impl<K: Kernel> Loop<K> {
         // SAFETY: a park lends no memory.
         let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
         let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
+        let why = self.why.replace(PARK);
+        self.with(|inner| inner.runtime.driver().explain(id, why));
         announce(id);
         // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
         unsafe { Fiber::suspend(fiber) };
@@ -710,18 +843,26 @@ impl<K: Kernel> Loop<K> {
             return Ok(());
         }
         // SAFETY: the fiber runs.
-        let (cancelled, deadline) = unsafe { (std::mem::take(&mut (*fiber).cancelled), (*fiber).deadline) };
+        let cancelled = unsafe { std::mem::take(&mut (*fiber).cancelled) };
         if cancelled || self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
-        if deadline != 0 && deadline <= self.kernel.now() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+        if self.is_late() { Err(Errno(libc::ETIMEDOUT)) } else { Ok(()) }
+    }
+
+    /// Whether the running fiber's deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        let fiber = self.current.get();
+        // SAFETY: the fiber runs.
+        let deadline = if fiber.is_null() { 0 } else { unsafe { (*fiber).deadline } };
+        deadline != 0 && deadline <= self.kernel.now()
     }
 
     /// Ends the park of a fiber of this loop, if it has not ended: [`park`](Self::park) returns `result` there, which
     /// must be above 0. The fiber runs in its turn, not now.
     pub fn unpark(&self, park: OpId, result: i32) {
         debug_assert!(result > 0, "0 would look like a deadline, and less like a failure");
-        self.with(|inner| inner.runtime.driver().complete(park, result));
+        self.with(|inner| inner.unpark(park, result));
     }
 
     /// Suspends the running fiber for so many nanoseconds; outside a fiber, the thread.
@@ -744,7 +885,10 @@ impl<K: Kernel> Loop<K> {
         };
         let result = match self.with(park) {
             Submitted::Done(result) => result,
-            Submitted::Pending(id) => self.park_on(fiber, id),
+            Submitted::Pending(id) => {
+                self.with(|inner| inner.runtime.driver().explain(id, "sleep"));
+                self.park_on(fiber, id)
+            }
         };
         check(if result == 0 && sooner { -libc::ETIMEDOUT } else { result }).map(drop)
     }
@@ -767,7 +911,7 @@ impl<K: Kernel> Loop<K> {
                 None => drop(Fiber::suspend(fiber)),
                 Some(next) if next == fiber => {}
                 Some(next) => {
-                    self.current.set(next);
+                    self.turn_to(next);
                     Fiber::pass(fiber, next);
                 }
             }
@@ -797,7 +941,7 @@ impl<K: Kernel> Loop<K> {
             Ok(!ended)
         })?;
         let announce = |park| self.with(|inner| inner.fibers.get(id).expect("found above").joiner = park);
-        let waited = if waits { self.park(announce).map(drop) } else { Ok(()) };
+        let waited = if waits { self.because("join").park(announce).map(drop) } else { Ok(()) };
         self.with(|inner| {
             let entry = inner.fibers.get(id).expect("only its one joiner removes it");
             entry.joiner = OpId::NONE;
@@ -866,12 +1010,31 @@ impl<K: Kernel> Loop<K> {
     ///
     /// `EINVAL` outside a fiber.
     pub fn deadline(&self, when: u64) -> Result<u64, Errno> {
-        let fiber = self.current.get();
-        if fiber.is_null() {
-            return Err(Errno(libc::EINVAL));
-        }
+        let fiber = self.running_fiber()?;
         // SAFETY: the fiber runs.
         Ok(unsafe { std::mem::replace(&mut (*fiber).deadline, when) })
+    }
+
+    /// Narrows the running fiber's deadline to so many nanoseconds from now, unless it is sooner already. The one before
+    /// is returned, for [`deadline`](Self::deadline) to restore: so scopes nest.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` outside a fiber.
+    pub fn within(&self, nanos: u64) -> Result<u64, Errno> {
+        // A deadline is told as a signed number.
+        let when = self.kernel.now().saturating_add(nanos).clamp(1, i64::MAX as u64);
+        let fiber = self.running_fiber()?;
+        // SAFETY: the fiber runs.
+        let deadline = unsafe { &mut (*fiber).deadline };
+        let narrowed = if *deadline == 0 { when } else { when.min(*deadline) };
+        Ok(std::mem::replace(deadline, narrowed))
+    }
+
+    /// The running fiber, or `EINVAL` outside one.
+    pub(super) fn running_fiber(&self) -> Result<*mut Fiber, Errno> {
+        let fiber = self.current.get();
+        if fiber.is_null() { Err(Errno(libc::EINVAL)) } else { Ok(fiber) }
     }
 
     /// Enters a socket that the caller opened: nyario alone will read it. See [`Driver::own`].
@@ -917,6 +1080,31 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.driver().catch_up(fd));
     }
 
+    /// Whether a multishot receive is at work: see [`Driver::receives`].
+    pub(crate) fn receives(&self, fd: Fd) -> bool {
+        self.with(|inner| inner.runtime.driver().receives(fd))
+    }
+
+    /// Moves bytes without waiting: see [`Driver::splice`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn splice(&self, from: End, to: End, len: usize, flags: u32) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().splice(from, to, len, flags) })
+    }
+
+    /// Sends of a file without waiting: see [`Driver::sendfile`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn sendfile(&self, to: Fd, from: End, len: usize) -> i32 {
+        // SAFETY: forwarded from the caller.
+        self.with(|inner| unsafe { inner.runtime.driver().sendfile(to, from, len) })
+    }
+
     /// Receives nothing ahead any more: see [`Driver::fall_behind`].
     pub(crate) fn fall_behind(&self, fd: Fd) {
         self.with(|inner| inner.runtime.driver().fall_behind(fd));
@@ -945,6 +1133,15 @@ impl<K: Kernel> Loop<K> {
     /// The kernel beneath.
     pub fn kernel(&self) -> &K {
         &self.kernel
+    }
+}
+
+impl<K: Kernel> Drop for Loop<K> {
+    fn drop(&mut self) {
+        self.destroy_values();
+        // What goes with it may post, and be told that nobody is there.
+        let inbox = self.with(|inner| inner.inbox.clone());
+        inbox.close();
     }
 }
 

@@ -13,7 +13,7 @@
 //! the kernel, however many stacks there are. On older kernels a guard is a mapping, as is the stack above it, and
 //! `vm.max_map_count` bounds the fibers of a process, to 32,000 if nobody has raised it.
 
-use crate::sys::{Errno, Kernel, check};
+use crate::sys::{Errno, Kernel, check, portable};
 
 /// What a fiber can use unless it asks for something else: generous, as only touched pages cost memory.
 pub(super) const STACK_SIZE: usize = 256 * 1024;
@@ -161,7 +161,7 @@ impl<K: Kernel> StackPool<K> {
     fn grow(&mut self, class: Class) -> Result<(), Errno> {
         let (stride, count) = (class.stride(), class.per_slab());
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let flags = flags | libc::MAP_NORESERVE | libc::MAP_STACK;
+        let flags = flags | portable::MAP_NORESERVE | portable::MAP_STACK;
         // SAFETY: a fresh anonymous mapping.
         let slab = unsafe { self.kernel.mmap(count * stride, prot, flags, -1, 0) };
         if (-4095..0).contains(&slab) {
@@ -170,7 +170,7 @@ impl<K: Kernel> StackPool<K> {
         let slab = slab as usize;
         // One huge page would turn a touched stack of 4 KiB into 2 MiB; not all kernels have them.
         // SAFETY: the mapping is ours and unused.
-        unsafe { self.kernel.madvise(slab as *mut u8, count * stride, libc::MADV_NOHUGEPAGE) };
+        unsafe { self.kernel.madvise(slab as *mut u8, count * stride, portable::MADV_NOHUGEPAGE) };
         for index in 0..count {
             if let Err(error) = self.guard(slab + index * stride) {
                 // SAFETY: as above.
@@ -197,6 +197,14 @@ impl<K: Kernel> StackPool<K> {
             }
             check(self.kernel.mprotect(addr as *mut u8, GUARD_SIZE, libc::PROT_NONE)).map(drop)
         }
+    }
+
+    /// How many stacks are mapped, and how many of them nobody uses.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let mapped =
+            self.shelves.iter().zip((0..).map(Class)).map(|(shelf, class)| shelf.slabs.len() * class.per_slab());
+        let free = self.shelves.iter().map(|shelf| shelf.free.len());
+        (mapped.sum::<usize>() as u64, free.sum::<usize>() as u64)
     }
 
     /// Whether stacks lie about that a trim would take the memory of.

@@ -52,11 +52,12 @@ pub(super) struct FiberTable {
     entries: Vec<Entry>,
     free: u32,
     live: usize,
+    spawned: u64,
 }
 
 impl FiberTable {
     pub(super) fn new() -> FiberTable {
-        FiberTable { entries: Vec::new(), free: NONE, live: 0 }
+        FiberTable { entries: Vec::new(), free: NONE, live: 0, spawned: 0 }
     }
 
     /// Fibers that have not ended.
@@ -64,8 +65,14 @@ impl FiberTable {
         self.live
     }
 
+    /// Fibers that there ever were.
+    pub(super) fn spawned(&self) -> u64 {
+        self.spawned
+    }
+
     pub(super) fn insert(&mut self, fiber: *mut Fiber, detached: bool) -> FiberId {
         self.live += 1;
+        self.spawned += 1;
         let index = self.free;
         if index == NONE {
             let entry = Entry {

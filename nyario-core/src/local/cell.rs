@@ -7,11 +7,11 @@
 //! Their price is 16 bytes of what glibc keeps free for libraries that are loaded late (`dlopen`); it keeps 1664.
 
 use crate::fiber::Loop;
-use crate::sys::Linux;
+use crate::sys::Native;
 use std::cell::Cell;
 
 /// The loop, and how many forks lay behind the process when it was made.
-pub(super) type Place = Cell<(*const Loop<Linux>, u32)>;
+pub(super) type Place = Cell<(*const Loop<Native>, u32)>;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu", not(miri)))]
 mod words {

@@ -5,7 +5,7 @@
 //! Faults that are not ours go to whoever handled them before.
 
 use crate::fiber::Overflow;
-use crate::sys::{Kernel, Linux};
+use crate::sys::{Kernel, Native, portable};
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io::Write;
@@ -90,7 +90,7 @@ fn tell(overflow: &Overflow) {
     if written.is_ok() {
         let iov = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: length };
         // SAFETY: the text outlives the call.
-        unsafe { Linux.writev(2, &iov, 1, 0) };
+        unsafe { Native.writev(2, &iov, 1, 0) };
     }
 }
 
@@ -109,10 +109,10 @@ impl HandlerStack {
             if libc::sigaltstack(null(), &mut present) != 0 || present.ss_flags & libc::SS_DISABLE == 0 {
                 return None;
             }
-            let frame = libc::getauxval(libc::AT_MINSIGSTKSZ) as usize;
+            let frame = portable::signal_frame();
             let len = (frame + ROOM).next_multiple_of(4096);
             let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            let base = Linux.mmap(len, prot, flags, -1, 0);
+            let base = Native.mmap(len, prot, flags, -1, 0);
             if (-4095..0).contains(&base) {
                 return None;
             }
@@ -132,7 +132,7 @@ impl Drop for HandlerStack {
                 let none = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
                 libc::sigaltstack(&none, null_mut());
             }
-            Linux.munmap(self.base, self.len);
+            Native.munmap(self.base, self.len);
         }
     }
 }

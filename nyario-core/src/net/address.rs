@@ -48,28 +48,48 @@ impl Address {
     ///
     /// `EBADF`, `ENOTSOCK`, and `EAFNOSUPPORT` for a socket of another family.
     pub fn of_socket<K: Kernel>(kernel: &K, fd: Fd) -> Result<Address, Errno> {
+        // SAFETY: forwarded: the place and the length are valid.
+        Address::told(|addr, len| unsafe { kernel.getsockname(fd, addr, len) })
+    }
+
+    /// The address of the peer that a socket is connected to; an empty path is a unix socket that has none.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, `ENOTSOCK`, `ENOTCONN`, and `EAFNOSUPPORT` for a socket of another family.
+    pub fn of_peer<K: Kernel>(kernel: &K, fd: Fd) -> Result<Address, Errno> {
+        // SAFETY: as above.
+        Address::told(|addr, len| unsafe { kernel.getpeername(fd, addr, len) })
+    }
+
+    /// The address that a call writes to where it is told.
+    fn told(tell: impl FnOnce(*mut c_void, *mut u32) -> i32) -> Result<Address, Errno> {
         // SAFETY: zeroes are an address of no family.
         let mut raw: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
         let mut len = size_of::<libc::sockaddr_storage>() as u32;
-        // SAFETY: both outlive the call, and `len` says how much room there is.
-        check(unsafe { kernel.getsockname(fd, (&raw mut raw).cast(), &mut len) })?;
+        check(tell((&raw mut raw).cast(), &mut len))?;
+        Address::from_raw(&raw)
+    }
+
+    /// The address that the kernel's form of it stands for.
+    pub(super) fn from_raw(raw: &libc::sockaddr_storage) -> Result<Address, Errno> {
         match i32::from(raw.ss_family) {
             libc::AF_INET => {
                 // SAFETY: the family says so.
-                let inet = unsafe { &*(&raw const raw).cast::<libc::sockaddr_in>() };
+                let inet = unsafe { &*(&raw const *raw).cast::<libc::sockaddr_in>() };
                 let ip = Ipv4Addr::from(u32::from_be(inet.sin_addr.s_addr));
                 Ok(Address::Inet(SocketAddrV4::new(ip, u16::from_be(inet.sin_port)).into()))
             }
             libc::AF_INET6 => {
                 // SAFETY: the family says so.
-                let inet = unsafe { &*(&raw const raw).cast::<libc::sockaddr_in6>() };
+                let inet = unsafe { &*(&raw const *raw).cast::<libc::sockaddr_in6>() };
                 let ip = Ipv6Addr::from(inet.sin6_addr.s6_addr);
                 let port = u16::from_be(inet.sin6_port);
                 Ok(Address::Inet(SocketAddrV6::new(ip, port, inet.sin6_flowinfo, inet.sin6_scope_id).into()))
             }
             libc::AF_UNIX => {
                 // SAFETY: the family says so.
-                let unix = unsafe { &*(&raw const raw).cast::<libc::sockaddr_un>() };
+                let unix = unsafe { &*(&raw const *raw).cast::<libc::sockaddr_un>() };
                 let path = unix.sun_path.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0);
                 Ok(Address::Unix(path.collect()))
             }

@@ -4,11 +4,11 @@ use super::vector::{BUFFERS_MAX, Rest, total};
 use super::{RETRY_NANOS, whole};
 use crate::driver::Op;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::ffi::c_void;
 
 /// What the kernel keeps apart from the bytes, and answers at once whether or not the socket blocks.
-const APART: i32 = libc::MSG_OOB | libc::MSG_ERRQUEUE;
+const APART: i32 = libc::MSG_OOB | portable::MSG_ERRQUEUE;
 
 /// Receives once from a socket: a part of a stream, or one message, of which what does not fit is lost.
 ///
@@ -146,7 +146,7 @@ fn header(part: &mut libc::iovec, addr: *mut c_void, len: u32) -> libc::msghdr {
 pub unsafe fn recvmsg<K: Kernel>(looped: &Loop<K>, fd: Fd, msg: *mut libc::msghdr, flags: i32) -> Result<usize, Errno> {
     // SAFETY: forwarded from the caller, as are all uses of the message below.
     let (iov, control) = unsafe { (buffers(msg)?, ((*msg).msg_control, (*msg).msg_controllen)) };
-    let flags = flags | libc::MSG_CMSG_CLOEXEC;
+    let flags = flags | portable::MSG_CMSG_CLOEXEC;
     let once = |msg: *mut libc::msghdr| {
         let flags = flags & !libc::MSG_WAITALL;
         // SAFETY: as above.

@@ -1,20 +1,26 @@
 //! Sockets: listening and dialling by address, accepting and connecting, whole reads and writes, messages.
 
 mod address;
+mod datagram;
 mod message;
 mod names;
+mod passing;
 mod poll;
+mod transfer;
 mod vector;
 
 pub use address::Address;
+pub use datagram::datagram;
 pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
-pub use names::{Found, Hints, getaddrinfo, getnameinfo};
+pub use names::{Found, Hints, dial, getaddrinfo, getnameinfo, resolve};
+pub use passing::{recv_fd, send_fd};
 pub use poll::{Set, poll, select};
+pub use transfer::{sendfile, splice};
 pub use vector::{readv, writev};
 
 use crate::driver::{Carries, Op};
 use crate::fiber::Loop;
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::ffi::c_void;
 
 /// The longest queue of connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
@@ -30,23 +36,29 @@ const RETRY_NANOS: u64 = 1_000_000;
 ///
 /// `EINVAL` for text that is no address, and the kernel's own: `EADDRINUSE`, `EACCES`, `EMFILE`, ...
 pub fn listen<K: Kernel>(kernel: &K, address: &str) -> Result<Fd, Errno> {
-    let address = Address::parse(address)?;
-    let fd = open(kernel, &address, 0)?;
+    listen_at(kernel, &Address::parse(address)?, false)
+}
+
+/// Like [`listen`]. With `shared`, other sockets that are shared may listen at the same address, and the kernel spreads the
+/// connections over them all.
+///
+/// # Errors
+///
+/// As [`listen`], and `EOPNOTSUPP` for a unix address that is to be shared.
+pub fn listen_at<K: Kernel>(kernel: &K, address: &Address, shared: bool) -> Result<Fd, Errno> {
+    if shared && !address.is_inet() {
+        return Err(Errno(libc::EOPNOTSUPP));
+    }
+    let fd = open(kernel, address, libc::SOCK_STREAM)?;
     let listening = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1))?;
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;
         }
-        let bound = bind(kernel, fd, &address);
-        if bound == Err(Errno(libc::EADDRINUSE)) && is_leftover(kernel, &address) {
-            address.with_path(|path| {
-                // SAFETY: the path ends with a NUL.
-                unsafe { kernel.unlink(path.as_ptr()) };
-            });
-            bind(kernel, fd, &address)?;
-        } else {
-            bound?;
+        if shared {
+            check(kernel.setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1))?;
         }
+        take(kernel, fd, address, libc::SOCK_STREAM)?;
         check(kernel.listen(fd, BACKLOG))
     };
     match listening() {
@@ -58,8 +70,22 @@ pub fn listen<K: Kernel>(kernel: &K, address: &str) -> Result<Fd, Errno> {
     }
 }
 
-fn open<K: Kernel>(kernel: &K, address: &Address, flags: i32) -> Result<Fd, Errno> {
-    check(kernel.socket(address.family(), libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags, 0))
+/// Opens a socket of that kind, with those flags, for that address.
+fn open<K: Kernel>(kernel: &K, address: &Address, kind: i32) -> Result<Fd, Errno> {
+    check(kernel.socket(address.family(), kind | portable::SOCK_CLOEXEC, 0))
+}
+
+/// Binds a socket of that kind, in the place of a dead one's leftover if there is one.
+fn take<K: Kernel>(kernel: &K, fd: Fd, address: &Address, kind: i32) -> Result<(), Errno> {
+    let bound = bind(kernel, fd, address);
+    if bound != Err(Errno(libc::EADDRINUSE)) || !is_leftover(kernel, address, kind) {
+        return bound;
+    }
+    address.with_path(|path| {
+        // SAFETY: the path ends with a NUL.
+        unsafe { kernel.unlink(path.as_ptr()) };
+    });
+    bind(kernel, fd, address)
 }
 
 fn bind<K: Kernel>(kernel: &K, fd: Fd, address: &Address) -> Result<(), Errno> {
@@ -68,7 +94,7 @@ fn bind<K: Kernel>(kernel: &K, fd: Fd, address: &Address) -> Result<(), Errno> {
 }
 
 /// Whether nobody answers at a unix address that is taken.
-fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
+fn is_leftover<K: Kernel>(kernel: &K, address: &Address, kind: i32) -> bool {
     if address.is_inet() {
         return false;
     }
@@ -82,7 +108,7 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
     if !socket {
         return false;
     }
-    let Ok(fd) = open(kernel, address, libc::SOCK_NONBLOCK) else { return false };
+    let Ok(fd) = open(kernel, address, kind | portable::SOCK_NONBLOCK) else { return false };
     // SAFETY: the address outlives the call.
     let refused = address.with_raw(|addr, len| unsafe { kernel.connect(fd, addr, len) }) == -libc::ECONNREFUSED;
     kernel.close(fd);
@@ -93,11 +119,10 @@ fn is_leftover<K: Kernel>(kernel: &K, address: &Address) -> bool {
 ///
 /// # Errors
 ///
-/// `EINVAL` for text that is no address, `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
-pub fn dial<K: Kernel>(looped: &Loop<K>, address: &str) -> Result<Fd, Errno> {
+/// `ECONNREFUSED` and the network's other answers, `ECANCELED`, `ETIMEDOUT`.
+pub fn dial_at<K: Kernel>(looped: &Loop<K>, address: &Address) -> Result<Fd, Errno> {
     let kernel = looped.kernel();
-    let address = Address::parse(address)?;
-    let fd = open(kernel, &address, libc::SOCK_NONBLOCK)?;
+    let fd = open(kernel, address, libc::SOCK_STREAM | portable::SOCK_NONBLOCK)?;
     let connected = || {
         if address.is_inet() {
             check(kernel.setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1))?;

@@ -3,9 +3,10 @@
 //! The resolver reads files and asks servers, in calls that block, so they are offloaded; all that they work on is
 //! copied, so that a fiber need not wait for an answer that it no longer wants. What is numeric is answered at once.
 
+use super::{Address, dial_at};
 use crate::fiber::Loop;
 use crate::offload;
-use crate::sys::{Errno, Kernel};
+use crate::sys::{Errno, Fd, Kernel};
 use std::ffi::{CStr, CString, c_char};
 use std::net::IpAddr;
 use std::ptr::{null, null_mut};
@@ -29,6 +30,23 @@ impl Found {
     /// The list, for whoever will call freeaddrinfo(3).
     pub fn into_raw(mut self) -> *mut libc::addrinfo {
         std::mem::replace(&mut self.0, null_mut())
+    }
+
+    /// Its addresses, in the order in which they are to be tried.
+    fn addresses(&self) -> Vec<Address> {
+        let mut addresses = Vec::new();
+        let mut at: *const libc::addrinfo = self.0;
+        // SAFETY: the list is ours.
+        while let Some(entry) = unsafe { at.as_ref() } {
+            // SAFETY: zeroes are an address of no family.
+            let mut raw: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+            let len = (entry.ai_addrlen as usize).min(size_of_val(&raw));
+            // SAFETY: each address is as long as its entry says, and there is room for it.
+            unsafe { (&raw mut raw).cast::<u8>().copy_from_nonoverlapping(entry.ai_addr.cast(), len) };
+            addresses.extend(Address::from_raw(&raw));
+            at = entry.ai_next;
+        }
+        addresses
     }
 }
 
@@ -147,7 +165,71 @@ fn name(address: &[u8], host: &mut [u8], service: &mut [u8], flags: i32) -> Resu
     // SAFETY: everything outlives the call, and the lengths are the buffers' own.
     let code = unsafe {
         let raw = (&raw const raw).cast::<libc::sockaddr>();
-        libc::getnameinfo(raw, len as libc::socklen_t, host, host_len, service, service_len, flags)
+        libc::getnameinfo(raw, len as libc::socklen_t, host, host_len as _, service, service_len as _, flags)
     };
     answer(code)
+}
+
+/// The addresses that a text stands for: those that [`Address::parse`] reads, and `host:port` with a name to be looked
+/// up, which suspends the fiber. There is at least one.
+///
+/// # Errors
+///
+/// `EINVAL` for text that is neither, and as [`getaddrinfo`].
+pub fn resolve<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<Vec<Address>, Errno> {
+    let unread = match Address::parse(text) {
+        Ok(address) => return Ok(vec![address]),
+        Err(error) => error,
+    };
+    let (host, port) = named(text).ok_or(unread)?;
+    let host = CString::new(host).map_err(|_| unread)?;
+    let hints = Hints { kind: libc::SOCK_STREAM, ..Hints::default() };
+    let mut addresses = getaddrinfo(looped, Some(&host), None, hints)?.addresses();
+    for address in &mut addresses {
+        if let Address::Inet(inet) = address {
+            inet.set_port(port);
+        }
+    }
+    if addresses.is_empty() { Err(Errno::EAI_NODATA) } else { Ok(addresses) }
+}
+
+/// A host's name, of letters, digits, dots, hyphens and underscores, and a port.
+fn named(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let ordinary = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_name = !host.is_empty() && host.bytes().all(ordinary);
+    is_name.then(|| Some((host, port.parse().ok()?)))?
+}
+
+/// Opens a connection to an address or to a host by its name, whose addresses are tried in turn until one answers.
+/// Suspends the fiber.
+///
+/// # Errors
+///
+/// As [`resolve`] and [`dial_at`]; with several addresses, that of the last.
+pub fn dial<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<Fd, Errno> {
+    let mut last = Errno(libc::EINVAL);
+    for address in resolve(looped, text)? {
+        match dial_at(looped, &address) {
+            Err(error) if error.0 != libc::ECANCELED && !looped.is_late() => last = error,
+            connected => return connected,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_told_from_what_is_mistyped() {
+        assert_eq!(named("example.org:80"), Some(("example.org", 80)));
+        assert_eq!(named("a_b-c:0"), Some(("a_b-c", 0)));
+        for bad in
+            ["", ":80", "example.org", "example.org:", "example.org:http", "a b:80", "a:b:80", "[::1]x:80", "a:65536"]
+        {
+            assert_eq!(named(bad), None, "{bad:?}");
+        }
+    }
 }

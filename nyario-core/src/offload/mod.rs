@@ -73,7 +73,7 @@ pub fn run<K: Kernel + Send + Sync, R: Send>(looped: &Loop<K>, work: impl FnOnce
         match (pool.withdraw(job, false), waited) {
             (Stage::Done, waited) => told_late(looped, waited),
             (Stage::Running, waited) => {
-                looped.park_firmly(|park| {
+                looped.because("offload").park_firmly(|park| {
                     if !pool.await_at(job, park) {
                         looped.unpark(park, 1);
                     }
@@ -134,7 +134,7 @@ fn told_late<K: Kernel>(looped: &Loop<K>, waited: Result<(), Errno>) {
 /// As [`Pool::submit`].
 unsafe fn wait<K: Kernel>(looped: &Loop<K>, pool: &'static Pool, job: *mut Job) -> Result<(), Errno> {
     let mut submitted = Ok(());
-    let waited = looped.park(|park| {
+    let waited = looped.because("offload").park(|park| {
         // SAFETY: the job is not the pool's yet. The rest is forwarded from the caller.
         unsafe {
             (*job).park = park;

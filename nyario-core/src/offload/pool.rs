@@ -11,11 +11,11 @@
 
 use crate::driver::OpId;
 use crate::local;
+use crate::local::process::PerProcess;
 use crate::sys::{Errno, check};
 use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr::{null_mut, without_provenance_mut};
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -121,47 +121,18 @@ pub(super) struct Pool {
     news: Condvar,
     /// The process that it belongs to; see [`local::forks`].
     forks: u32,
-    /// The pool of the process that this one was forked from. Nothing looks at it any more.
-    _parents: *const Pool,
 }
-
-// SAFETY: the parent's pool is never looked at.
-unsafe impl Sync for Pool {}
 
 /// The calling process's pool. It has no thread before it has a job.
 pub(super) fn get() -> &'static Pool {
-    static FIRST: Pool = Pool::new(0, std::ptr::null());
-    static LATER: AtomicPtr<Pool> = AtomicPtr::new(null_mut());
-    local::watch_forks();
-    let forks = local::forks();
-    if forks == 0 {
-        return &FIRST;
-    }
-    let mut present = LATER.load(Ordering::Acquire);
-    loop {
-        // SAFETY: what was put there is never freed.
-        if let Some(pool) = unsafe { present.as_ref() }
-            && pool.forks == forks
-        {
-            return pool;
-        }
-        let fresh = Box::into_raw(Box::new(Pool::new(forks, present)));
-        match LATER.compare_exchange(present, fresh, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: as above.
-            Ok(_) => return unsafe { &*fresh },
-            Err(other) => {
-                // SAFETY: nobody else has seen it.
-                drop(unsafe { Box::from_raw(fresh) });
-                present = other;
-            }
-        }
-    }
+    static POOL: PerProcess<Pool> = PerProcess::new(Pool::new(0), || Pool::new(local::forks()));
+    POOL.get()
 }
 
 impl Pool {
-    const fn new(forks: u32, parents: *const Pool) -> Pool {
+    const fn new(forks: u32) -> Pool {
         let state = State { first: null_mut(), last: null_mut(), queued: 0, threads: 0, idle: 0 };
-        Pool { state: Mutex::new(state), news: Condvar::new(), forks, _parents: parents }
+        Pool { state: Mutex::new(state), news: Condvar::new(), forks }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -38,7 +38,7 @@ impl Condition {
         }
         self.home.enter(looped)?;
         mutex.unlock(looped)?;
-        let waited = Waiter::new(0).wait(looped, &self.waiters);
+        let waited = Waiter::new(0).wait(looped.because("condition"), &self.waiters);
         self.rest();
         let relocked = insist(looped, mutex);
         waited.and(relocked)

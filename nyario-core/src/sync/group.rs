@@ -65,7 +65,7 @@ impl Group {
     pub fn wait<K: Kernel>(&self, looped: &Loop<K>) -> Result<(), Errno> {
         match self.count_of(looped)? {
             0 => Ok(()),
-            _ => Waiter::new(0).wait(looped, &self.waiters),
+            _ => Waiter::new(0).wait(looped.because("group"), &self.waiters),
         }
     }
 

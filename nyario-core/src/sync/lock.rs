@@ -1,17 +1,19 @@
 //! The lock inside what threads share.
 
 #[cfg(all(test, loom))]
-use loom::{hint::spin_loop, sync::atomic::AtomicU32, thread::yield_now};
-use std::sync::atomic::Ordering;
+use loom::sync::atomic::AtomicU32;
 #[cfg(not(all(test, loom)))]
-use std::{hint::spin_loop, sync::atomic::AtomicU32, thread::yield_now};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 
 /// How often it is asked for before the thread lets others run, and before it sleeps: what is done under it takes less
 /// than any of that, unless its holder lost the processor, to a thread of a lower rank perhaps.
+#[cfg(not(all(test, loom)))]
 const SPINS: u32 = 64;
+#[cfg(not(all(test, loom)))]
 const YIELDS: u32 = 128;
 
 /// Held for a few dozen instructions at a time, never while a fiber suspends; all zeroes when it is free. Giving it back
@@ -52,35 +54,41 @@ impl Lock {
         self.0.store(FREE, Ordering::Release);
     }
 
+    /// Whether somebody holds it.
+    pub(super) fn is_held(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == HELD
+    }
+
     fn try_take(&self) -> bool {
         self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
     fn wait(&self) {
-        let mut tries = 0;
-        loop {
-            if self.0.load(Ordering::Relaxed) == FREE && self.try_take() {
-                return;
-            }
-            match tries {
-                0..SPINS => spin_loop(),
-                SPINS..YIELDS => yield_now(),
-                _ => sleep(),
-            }
-            tries += 1;
-        }
+        // A plain look first, which leaves the cache line to its holder. Loom would let it see the past for ever.
+        until(|| (cfg!(loom) || self.0.load(Ordering::Relaxed) == FREE) && self.try_take());
     }
 }
 
+/// Waits for what another thread is about to do.
 #[cfg(not(all(test, loom)))]
-fn sleep() {
-    std::thread::sleep(std::time::Duration::from_micros(50));
+pub(super) fn until(done: impl Fn() -> bool) {
+    let mut tries = 0;
+    while !done() {
+        match tries {
+            0..SPINS => std::hint::spin_loop(),
+            SPINS..YIELDS => std::thread::yield_now(),
+            _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+        }
+        tries += 1;
+    }
 }
 
 #[cfg(all(test, loom))]
-fn sleep() {
-    yield_now();
+pub(super) fn until(done: impl Fn() -> bool) {
+    while !done() {
+        loom::thread::yield_now();
+    }
 }
 
 impl Drop for Held<'_> {

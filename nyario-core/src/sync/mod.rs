@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   within one loop:   Mutex, RwLock, Condition, Group    a queue of Waiters, and the number of the loop that uses it
-//!   across threads:    Semaphore                          a queue of Seats, under a small lock
+//!   across threads:    Semaphore, Channel, choose         queues of Seats, under a small lock
 //!
 //!   wait:   lie down in the queue (on the own stack), park         -- cancel, deadline: leave the queue
 //!   grant:  take the first out of the queue, mark it, end its park -- too late for the cancel: it has what it wanted
@@ -14,17 +14,24 @@
 //! neither. What threads share is held by value as well; who waits on it may be a fiber of any loop, or a thread that is
 //! on none.
 
+mod channel;
+mod choose;
 mod condition;
 mod group;
 mod home;
 mod lock;
+#[cfg(all(test, loom))]
+mod models;
 mod mutex;
 mod party;
 mod queue;
+mod ring;
 mod rwlock;
 mod semaphore;
 mod waiter;
 
+pub use channel::Channel;
+pub use choose::{Case, choose};
 pub use condition::Condition;
 pub use group::Group;
 pub use mutex::Mutex;

@@ -37,7 +37,7 @@ impl Mutex {
         if self.owner.get() == caller(looped) {
             return Err(Errno(libc::EDEADLK));
         }
-        Waiter::new(caller(looped)).wait(looped, &self.waiters)
+        Waiter::new(caller(looped)).wait(looped.because("mutex"), &self.waiters)
     }
 
     /// Takes the lock if nobody holds it.

@@ -70,6 +70,21 @@ impl<T: Linked> Queue<T> {
         unsafe { self.first.get().cast::<T>().as_ref() }
     }
 
+    /// The first that satisfies, of those that have waited longest on.
+    pub(super) fn find(&self, satisfies: impl Fn(&T) -> bool) -> Option<&T> {
+        let mut at = self.first.get();
+        // SAFETY: as in `first`.
+        while let Some(link) = unsafe { at.as_ref() } {
+            // SAFETY: as in `first`.
+            let waiter = unsafe { &*at.cast::<T>() };
+            if satisfies(waiter) {
+                return Some(waiter);
+            }
+            at = link.next.get();
+        }
+        None
+    }
+
     /// Takes out the one that has waited longest. It goes on once its park is ended, or once it finds itself outside the
     /// queue: until then it is there.
     pub(super) fn pop(&self) -> Option<&T> {

@@ -75,7 +75,7 @@ impl RwLock {
         if self.writer.get() == caller(looped) {
             return Err(Errno(libc::EDEADLK));
         }
-        let waited = Waiter::new(wants).wait(looped, &self.waiters);
+        let waited = Waiter::new(wants).wait(looped.because("rwlock"), &self.waiters);
         if waited.is_err() {
             // Those behind a writer that has given up may be let in by now.
             self.let_in(looped);

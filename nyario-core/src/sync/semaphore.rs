@@ -4,7 +4,7 @@ use super::lock::Lock;
 use super::party::{Party, Seat};
 use super::queue::Queue;
 use crate::fiber::Loop;
-use crate::sys::{Errno, Kernel, Linux};
+use crate::sys::{Errno, Kernel, Native};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
@@ -14,10 +14,10 @@ use std::ptr::null_mut;
 /// `here` is the calling thread's loop, if it has one. On a fiber of that, waiting suspends the fiber; elsewhere it
 /// blocks the thread.
 #[repr(C)]
-pub struct Semaphore<K: Kernel = Linux> {
+pub struct Semaphore<K: Kernel = Native> {
     lock: Lock,
     permits: Cell<u64>,
-    /// Somebody waits only while there is no permit.
+    /// Nobody waits, apart from those that are about to go, while there is a permit.
     waiters: Queue<Seat<K>>,
 }
 
@@ -29,11 +29,11 @@ unsafe impl<K: Kernel + Send + Sync> Send for Semaphore<K> {}
 
 impl<K: Kernel> Semaphore<K> {
     /// With so many permits; all zeroes when there is none.
-    pub const fn new(permits: u64) -> Semaphore<K> {
+    pub fn new(permits: u64) -> Semaphore<K> {
         Semaphore { lock: Lock::new(), permits: Cell::new(permits), waiters: Queue::new() }
     }
 
-    /// Takes a permit, waiting for one.
+    /// Takes a permit, waiting for one. Once it has one it touches the semaphore no more.
     ///
     /// # Errors
     ///
@@ -44,19 +44,20 @@ impl<K: Kernel> Semaphore<K> {
         }
         let party = Party::new();
         let seat = Seat::new(&party, null_mut(), 0);
-        let waited = party.wait(here, || {
+        let waited = party.wait(here.map(|looped| looped.because("semaphore")), || {
             let _held = self.lock.hold();
             if self.take() {
                 return Some(0);
             }
-            // SAFETY: it is in no queue, and leaves this one below, before its stack frame ends.
+            // SAFETY: it is in no queue, and out of this one before its stack frame ends: claimed, or removed below.
             unsafe { self.waiters.push(&seat) };
             None
         });
-        let held = self.lock.hold();
-        self.waiters.remove(&seat);
-        drop(held);
-        party.outcome(here, waited).map(drop)
+        if waited.is_err() {
+            let _held = self.lock.hold();
+            self.waiters.remove(&seat);
+        }
+        waited.map(drop)
     }
 
     /// Takes a permit if there is one.
@@ -82,17 +83,16 @@ impl<K: Kernel> Semaphore<K> {
     /// `EOVERFLOW` at 2^63 - 1 permits.
     pub fn post(&self, here: Option<&Loop<K>>) -> Result<(), Errno> {
         let held = self.lock.hold();
-        let wake = match self.waiters.pop() {
-            Some(seat) => Some(seat.claim().expect("it has one seat")),
-            None if self.permits.get() >= i64::MAX as u64 => return Err(Errno(libc::EOVERFLOW)),
-            None => {
-                self.permits.set(self.permits.get() + 1);
-                None
+        let claimed = self.waiters.claim().map(|(_, claimed)| claimed);
+        if claimed.is_none() {
+            if self.permits.get() >= i64::MAX as u64 {
+                return Err(Errno(libc::EOVERFLOW));
             }
-        };
+            self.permits.set(self.permits.get() + 1);
+        }
         drop(held);
-        if let Some(wake) = wake {
-            wake.tell(here);
+        if let Some(claimed) = claimed {
+            claimed.tell(here);
         }
         Ok(())
     }

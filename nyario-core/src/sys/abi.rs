@@ -7,11 +7,35 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FdStatus {
     /// `st_mode & S_IFMT`.
-    pub kind: u32,
+    pub kind: libc::mode_t,
     /// `st_dev`.
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,
+}
+
+/// `struct signalfd_siginfo`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+#[allow(missing_docs, reason = "the kernel's own names")]
+pub struct SignalInfo {
+    pub signo: u32,
+    pub errno: i32,
+    pub code: i32,
+    pub pid: u32,
+    pub uid: u32,
+    pub fd: i32,
+    pub tid: u32,
+    pub band: u32,
+    pub overrun: u32,
+    pub trapno: u32,
+    pub status: i32,
+    pub int: i32,
+    pub ptr: u64,
+    pub utime: u64,
+    pub stime: u64,
+    pub addr: u64,
+    pub rest: [u64; 6],
 }
 
 /// `struct epoll_event`.
@@ -270,8 +294,51 @@ pub mod uring {
     pub const UNREGISTER_PBUF_RING: u32 = 23;
 }
 
+/// `struct kevent`, as macOS, OpenBSD, DragonFly and libkqueue lay it out; FreeBSD's has more behind it.
+#[repr(C)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct KEvent {
+    /// What is watched: for most filters a descriptor.
+    pub ident: usize,
+    /// `EVFILT_*`.
+    pub filter: i16,
+    /// `EV_*`.
+    pub flags: u16,
+    /// The filter's own flags; with `EV_EOF` the socket's error.
+    pub fflags: u32,
+    /// The filter's own word; with `EV_ERROR` the errno.
+    pub data: isize,
+    /// Handed back with the event.
+    pub udata: usize,
+    /// FreeBSD's further words.
+    #[cfg(target_os = "freebsd")]
+    pub ext: [u64; 4],
+}
+
+/// kqueue's numbers, by the kernels' names.
+#[allow(missing_docs, reason = "the kernels' own names")]
+pub mod kqueue {
+    pub const EVFILT_READ: i16 = -1;
+    pub const EVFILT_WRITE: i16 = -2;
+    #[cfg(not(target_os = "linux"))]
+    pub const EVFILT_USER: i16 = libc::EVFILT_USER;
+    /// libkqueue's.
+    #[cfg(target_os = "linux")]
+    pub const EVFILT_USER: i16 = -11;
+
+    pub const EV_ADD: u16 = 0x0001;
+    pub const EV_DELETE: u16 = 0x0002;
+    pub const EV_CLEAR: u16 = 0x0020;
+    pub const EV_RECEIPT: u16 = 0x0040;
+    pub const EV_ERROR: u16 = 0x4000;
+    pub const EV_EOF: u16 = 0x8000;
+
+    pub const NOTE_TRIGGER: u32 = 0x0100_0000;
+}
+
 // The kernel refuses or misreads anything else.
 const _: () = {
+    assert!(size_of::<SignalInfo>() == 128);
     assert!(size_of::<Sqe>() == 64 && size_of::<Cqe>() == 16 && size_of::<UringParams>() == 120);
     assert!(size_of::<BufEntry>() == 16 && size_of::<BufReg>() == 40 && size_of::<EventsArg>() == 24);
     #[cfg(target_arch = "x86_64")]

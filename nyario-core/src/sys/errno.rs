@@ -63,10 +63,15 @@ impl From<Errno> for std::io::Error {
     }
 }
 
+mod numbers {
+    pub(super) use crate::sys::portable::ENODATA;
+    pub(super) use libc::*;
+}
+
 macro_rules! errnos {
     ($($name:ident $text:literal,)*) => {
         /// One list yields value, name and text, so that they cannot disagree.
-        const LIST: &[(i32, &str, &str)] = &[$((libc::$name, concat!(stringify!($name), "\0"), concat!($text, "\0")),)*];
+        const LIST: &[(i32, &str, &str)] = &[$((numbers::$name, concat!(stringify!($name), "\0"), concat!($text, "\0")),)*];
     };
 }
 
@@ -115,6 +120,9 @@ errnos! {
     EILSEQ "illegal byte sequence",
     ENOTSOCK "not a socket",
     EDESTADDRREQ "destination address required",
+    ENOMSG "no message of the desired type",
+    ENODATA "no data available",
+    ETOOMANYREFS "too many references",
     EMSGSIZE "message too long",
     EPROTOTYPE "wrong protocol for socket",
     ENOPROTOOPT "protocol option not available",
@@ -148,12 +156,10 @@ errnos! {
 }
 
 mod eai {
+    pub(super) use crate::sys::portable::{EAI_ADDRFAMILY, EAI_NODATA};
     pub(super) use libc::{
-        EAI_AGAIN, EAI_BADFLAGS, EAI_FAIL, EAI_FAMILY, EAI_NODATA, EAI_NONAME, EAI_OVERFLOW, EAI_SERVICE, EAI_SOCKTYPE,
+        EAI_AGAIN, EAI_BADFLAGS, EAI_FAIL, EAI_FAMILY, EAI_NONAME, EAI_OVERFLOW, EAI_SERVICE, EAI_SOCKTYPE,
     };
-
-    /// The C library's, which `libc` leaves out.
-    pub(super) const EAI_ADDRFAMILY: i32 = -9;
 }
 
 /// The errors of the resolver (getaddrinfo(3)) have numbers of their own from here on, as 3000 and what they are on Linux.

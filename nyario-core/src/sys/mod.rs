@@ -2,21 +2,31 @@
 //!
 //! Everything that nyario asks of an operating system passes through [`Kernel`]. Two reasons hold it together:
 //!
-//! * The real implementation, [`Linux`], traps into the kernel itself and never calls a libc function, so a preloaded
-//!   library that replaces `read`, `close` or `poll` cannot end up beneath the very loop that serves it.
+//! * The real implementation, [`Native`], traps into the kernel itself on Linux and never calls a libc function, so a
+//!   preloaded library that replaces `read`, `close` or `poll` cannot end up beneath the very loop that serves it.
 //! * A model kernel can stand in for it. The driver is generic over the trait and compiled once per kernel, so the
 //!   real one costs nothing and the backends that are simulated are the backends that ship.
 //!
 //! Results are the kernel's own: `>= 0`, or a negative errno.
 
+#[cfg(not(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple")))]
+compile_error!("nyario knows Linux, macOS and FreeBSD");
+
 pub mod abi;
+#[cfg(not(target_os = "linux"))]
+mod bsd;
 mod errno;
+#[cfg(target_os = "linux")]
 mod linux;
+pub mod portable;
 
+#[cfg(not(target_os = "linux"))]
+pub use bsd::Bsd as Native;
 pub use errno::{Errno, check};
-pub use linux::Linux;
+#[cfg(target_os = "linux")]
+pub use linux::{Linux, Linux as Native};
 
-use abi::{EpollEvent, EventsArg, FdStatus, UringParams};
+use abi::{EpollEvent, EventsArg, FdStatus, KEvent, UringParams};
 use std::ffi::c_void;
 
 /// A file descriptor's number, as the kernel counts them.
@@ -60,6 +70,11 @@ pub unsafe trait Kernel: Clone + 'static {
     /// `pwritev2(2)` at the descriptor's own position; `flags` are the `RWF_*` ones, 0 makes it `writev(2)`.
     unsafe fn writev(&self, fd: Fd, iov: *const libc::iovec, count: usize, flags: i32) -> isize;
 
+    /// `splice(2)`, which here raises no SIGPIPE.
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize;
+    /// `sendfile(2)`, which here raises no SIGPIPE.
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize;
+
     /// `socket(2)`.
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32;
     /// `accept4(2)` without the peer's address.
@@ -102,12 +117,56 @@ pub unsafe trait Kernel: Clone + 'static {
     /// `epoll_pwait2(2)`, or `epoll_wait(2)` with the time-out rounded up where the former is missing.
     fn epoll_wait(&self, epoll: Fd, events: &mut [EpollEvent], timeout: Option<u64>) -> i32;
 
+    /// `kqueue(2)`, close-on-exec. `-ENOSYS` where there is none.
+    fn kqueue(&self) -> i32;
+    /// `kevent(2)`: makes the changes; then, if there is room for events and no change failed or asked for a receipt,
+    /// waits for some.
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32;
+
     /// `io_uring_setup(2)`.
     fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32;
     /// `io_uring_enter(2)`, with the extended argument where one is given.
     unsafe fn uring_enter(&self, ring: Fd, submit: u32, wait: u32, flags: u32, arg: Option<&EventsArg>) -> i32;
     /// `io_uring_register(2)`.
     unsafe fn uring_register(&self, ring: Fd, opcode: u32, arg: *mut c_void, count: u32) -> i32;
+
+    /// `sched_getaffinity(2)` of the calling thread; bits beyond what the kernel knows are left as they are.
+    fn affinity(&self, set: &mut [u64]) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+    /// `sched_setaffinity(2)` of the calling thread.
+    fn set_affinity(&self, set: &[u64]) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+
+    /// `pidfd_open(2)`, close-on-exec.
+    fn pidfd_open(&self, pid: i32) -> i32 {
+        let _ = pid;
+        -libc::ENOSYS
+    }
+    /// `wait4(2)` without the child's usage of resources.
+    fn wait4(&self, pid: i32, status: &mut i32, options: i32) -> i32 {
+        let _ = (pid, status, options);
+        -libc::ENOSYS
+    }
+    /// `waitid(2)`; `child` becomes the one that was found, or 0.
+    fn waitid(&self, kind: u32, id: u32, options: i32, child: &mut i32) -> i32 {
+        let _ = (kind, id, options, child);
+        -libc::ENOSYS
+    }
+
+    /// `signalfd4(2)` of a new descriptor, close-on-exec and non-blocking; bit 0 of the set is signal 1.
+    fn signalfd(&self, set: u64) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
+    /// `rt_sigprocmask(2)`: blocks these signals, too, in the calling thread.
+    fn block_signals(&self, set: u64) -> i32 {
+        let _ = set;
+        -libc::ENOSYS
+    }
 
     /// `mmap(2)`; a negative errno is returned as the address, as the system call does.
     unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize;

@@ -5,7 +5,7 @@
 //! What an old kernel refuses is refused in its way: a set-up, an enter or a registration here, a submission by giving
 //! it a flag that no kernel knows, so that its refusal comes by the completion ring in its turn.
 
-use nyario_core::sys::abi::{Cqe, EpollEvent, EventsArg, FdStatus, Sqe, UringParams, uring as abi};
+use nyario_core::sys::abi::{Cqe, EpollEvent, EventsArg, FdStatus, KEvent, Sqe, UringParams, uring as abi};
 use nyario_core::sys::{Errno, Fd, Kernel, Linux};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -183,6 +183,14 @@ pub struct Masked;
 // SAFETY: each call is the real kernel's own, or refused without a look at its pointers. Of io_uring's memory only what
 // lies between heads and tails is touched, which is then this side's.
 unsafe impl Kernel for Masked {
+    fn kqueue(&self) -> i32 {
+        Linux.kqueue()
+    }
+
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32 {
+        Linux.kevent(queue, changes, events, timeout)
+    }
+
     fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32 {
         let mask = mask();
         if params.flags & mask.setup != 0 {
@@ -314,6 +322,16 @@ unsafe impl Kernel for Masked {
         unsafe { Linux.writev(fd, iov, count, flags) }
     }
 
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        // SAFETY: forwarded from the caller.
+        unsafe { Linux.splice(from, off, to, to_off, len, flags) }
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        // SAFETY: forwarded from the caller.
+        unsafe { Linux.sendfile(to, from, off, len) }
+    }
+
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32 {
         Linux.socket(domain, kind, protocol)
     }
@@ -395,6 +413,24 @@ unsafe impl Kernel for Masked {
 
     fn epoll_wait(&self, epoll: Fd, events: &mut [EpollEvent], timeout: Option<u64>) -> i32 {
         Linux.epoll_wait(epoll, events, timeout)
+    }
+
+    // `pidfd_open` is missing, as it is on kernels before Linux 5.3.
+
+    fn wait4(&self, pid: i32, status: &mut i32, options: i32) -> i32 {
+        Linux.wait4(pid, status, options)
+    }
+
+    fn waitid(&self, kind: u32, id: u32, options: i32, child: &mut i32) -> i32 {
+        Linux.waitid(kind, id, options, child)
+    }
+
+    fn signalfd(&self, set: u64) -> i32 {
+        Linux.signalfd(set)
+    }
+
+    fn block_signals(&self, set: u64) -> i32 {
+        Linux.block_signals(set)
     }
 
     unsafe fn madvise(&self, addr: *mut u8, len: usize, advice: i32) -> i32 {

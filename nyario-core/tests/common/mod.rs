@@ -51,6 +51,13 @@ macro_rules! scenarios {
                 $crate::common::$given($crate::common::Variant::Epoll, name, super::$name)
             })*
         }
+        #[cfg(nyario_kqueue)]
+        mod kqueue {
+            $(#[test] fn $name() {
+                let name = concat!("kqueue::", stringify!($name));
+                $crate::common::$given($crate::common::Variant::Kqueue, name, super::$name)
+            })*
+        }
     };
 }
 
@@ -61,6 +68,9 @@ pub enum Variant {
     /// io_uring with queues so short that a full one, an overflow and a lack of buffers are everyday events.
     UringTiny,
     Epoll,
+    /// libkqueue; see `scripts/test-kqueue`.
+    #[cfg(nyario_kqueue)]
+    Kqueue,
 }
 
 impl Variant {
@@ -75,6 +85,8 @@ impl Variant {
                 buffer_size: 16,
             },
             Variant::Epoll => Config { backend: Some(BackendKind::Epoll), ..Config::default() },
+            #[cfg(nyario_kqueue)]
+            Variant::Kqueue => Config { backend: Some(BackendKind::Kqueue), ..Config::default() },
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::datagram::Datagram;
 use super::epoll::Epoll;
+use super::kqueue::Kqueue;
 use super::regular::Regular;
 use super::socket::Socket;
 use super::uring::Uring;
@@ -31,6 +32,7 @@ pub(crate) enum FileKind {
     PipeWriter(FlowId),
     Event(u64),
     Epoll(Epoll),
+    Kqueue(Kqueue),
     Uring(Box<Uring>),
     Regular(Regular),
     /// Never blocks and cannot be waited for: `/dev/null`.
@@ -41,6 +43,8 @@ pub(crate) enum FileKind {
 pub(crate) enum Watcher {
     /// An epoll's interest in it.
     Epoll(FileId, u32),
+    /// A kqueue's interest in it.
+    Kqueue(FileId, u32),
     /// An operation of a ring.
     Operation(FileId, u32),
 }

@@ -1,7 +1,7 @@
 //! A model of the kernel: deterministic, from a seed, behind the same seam as the real one.
 //!
 //! ```text
-//!   the core's backends --- Kernel ---> Model --> World: descriptors, files, flows, rings, epolls
+//!   the core's backends --- Kernel ---> Model --> World: descriptors, files, flows, rings, epolls, kqueues
 //!                                                   |  a clock that only calls and waits move
 //!                                                   '- events yet to happen: arrivals, resets, workers, other threads
 //! ```
@@ -15,6 +15,7 @@ mod ending;
 mod epoll;
 mod file;
 mod flow;
+mod kqueue;
 mod memory;
 mod regular;
 mod scene;
@@ -28,7 +29,7 @@ pub use regular::Content;
 
 use file::{FileId, FileKind};
 use flow::Wire;
-use nyario_core::sys::abi::{EpollEvent, EventsArg, FdStatus, UringParams};
+use nyario_core::sys::abi::{EpollEvent, EventsArg, FdStatus, KEvent, UringParams};
 use nyario_core::sys::{Errno, Fd, Kernel, Linux};
 use std::cell::{RefCell, RefMut};
 use std::ffi::c_void;
@@ -175,7 +176,7 @@ unsafe impl Kernel for Model {
             FileKind::PipeReader(_) | FileKind::PipeWriter(_) => libc::S_IFIFO,
             FileKind::Regular(..) => libc::S_IFREG,
             FileKind::Null => libc::S_IFCHR,
-            FileKind::Event(_) | FileKind::Epoll(_) | FileKind::Uring(_) => 0,
+            FileKind::Event(_) | FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => 0,
         };
         let inode = match &world.file(file).kind {
             FileKind::Regular(regular) => regular.inode,
@@ -326,6 +327,43 @@ unsafe impl Kernel for Model {
         let cut = result >= 0 && (result as usize) < wanted && world.is_pipe(file);
         assert!(!(blocking && cut), "writev of descriptor {fd} blocks the loop half-way");
         self.must_not_block(&mut world, fd, "writev", result, nowait);
+        result as isize
+    }
+
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        let mut world = self.call();
+        assert!(off.is_null() && to_off.is_null(), "nothing that is spliced here has offsets");
+        let files = [from, to].map(|fd| self.file_at(&world, fd));
+        let [Ok(source), Ok(sink)] = files else { return -(libc::EBADF as isize) };
+        let result = world.splice(source, sink, len);
+        world.note(|| format!("splice({from}, {to}, {len}) = {result}"));
+        for (fd, file) in [(from, source), (to, sink)] {
+            let nonblocking =
+                world.file(file).nonblocking || (!world.is_socket(file) && flags & libc::SPLICE_F_NONBLOCK != 0);
+            assert!(nonblocking, "splice of descriptor {fd} may block the loop");
+        }
+        result as isize
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        let mut world = self.call();
+        let files = [from, to].map(|fd| self.file_at(&world, fd));
+        let [Ok(source), Ok(sink)] = files else { return -(libc::EBADF as isize) };
+        // SAFETY: forwarded from the caller.
+        let place = (!off.is_null()).then(|| unsafe { *off } as usize);
+        let at = |world: &mut World, place: Option<usize>| match (&mut world.file(source).kind, place) {
+            (FileKind::Regular(regular), Some(place)) => Some(std::mem::replace(&mut regular.position, place)),
+            _ => None,
+        };
+        let position = at(&mut world, place);
+        let result = world.sendfile(sink, source, len);
+        let end = at(&mut world, position);
+        if let Some(end) = end {
+            // SAFETY: as above.
+            unsafe { *off = end as i64 };
+        }
+        world.note(|| format!("sendfile({to}, {from}, {len}) = {result}"));
+        assert!(world.file(sink).nonblocking, "sendfile to descriptor {to} may block the loop");
         result as isize
     }
 
@@ -484,6 +522,30 @@ unsafe impl Kernel for Model {
         drop(world);
         let found = self.wait(timeout, |world| world.epoll_harvest(file, events));
         self.note(|| format!("epoll_wait({timeout:?}) = {found}"));
+        found
+    }
+
+    fn kqueue(&self) -> i32 {
+        self.call().kqueue_create()
+    }
+
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32 {
+        let mut world = self.call();
+        let file = match self.file_at(&world, queue) {
+            Ok(file) if matches!(world.file(file).kind, FileKind::Kqueue(_)) => file,
+            Ok(_) | Err(_) => return -libc::EBADF,
+        };
+        let told = world.kqueue_change(file, changes, events);
+        if told != 0 || events.is_empty() {
+            return told;
+        }
+        let interrupted = world.character.faults.interrupted;
+        if world.strikes(interrupted) {
+            return -libc::EINTR;
+        }
+        drop(world);
+        let found = self.wait(timeout, |world| world.kqueue_harvest(file, events));
+        self.note(|| format!("kevent({timeout:?}) = {found}"));
         found
     }
 

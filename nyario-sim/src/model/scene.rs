@@ -116,7 +116,12 @@ impl Model {
         }
     }
 
-    /// Whether the last look at an epoll told of the descriptor.
+    /// Whether a kqueue watches the descriptor.
+    pub fn is_watched(&self, fd: Fd) -> bool {
+        self.world().kqueue_watches(fd)
+    }
+
+    /// Whether the last look at an epoll or a kqueue told of the descriptor.
     pub fn was_reported(&self, fd: Fd) -> bool {
         self.world().reported.contains(&fd)
     }

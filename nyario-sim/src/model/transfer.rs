@@ -81,7 +81,7 @@ impl World {
             FileKind::Datagram(_) => unsafe { self.receive_message(file, into, peek) },
             FileKind::Null => 0,
             FileKind::PipeWriter(_) => -libc::EBADF,
-            FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
+            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
         }
     }
 
@@ -171,8 +171,88 @@ impl World {
             FileKind::Datagram(_) => unsafe { self.send_message(file, from) },
             FileKind::Null => length(from) as i32,
             FileKind::PipeReader(_) => -libc::EBADF,
-            FileKind::Epoll(_) | FileKind::Uring(_) => -libc::EINVAL,
+            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
         }
+    }
+
+    /// Moves bytes between two files, one of which is a pipe.
+    pub(crate) fn splice(&mut self, from: FileId, to: FileId, len: usize) -> i32 {
+        let interrupted = self.character.faults.interrupted;
+        if self.strikes(interrupted) {
+            return -libc::EINTR;
+        }
+        let source = match &self.file(from).kind {
+            &FileKind::PipeReader(flow) => flow,
+            FileKind::Socket(socket) => match socket.state {
+                State::Connected { receive, .. } => receive,
+                _ => return -libc::ENOTCONN,
+            },
+            _ => return -libc::EINVAL,
+        };
+        let sink = match self.sink(to) {
+            Ok(sink) => sink,
+            Err(error) => return error,
+        };
+        if self.flow(source).wire != Wire::Pipe && self.flow(sink).wire != Wire::Pipe {
+            return -libc::EINVAL;
+        }
+        let room = self.flow(sink).room().min(len);
+        if room == 0 && len > 0 {
+            self.flow(sink).starved = true;
+            return -libc::EAGAIN;
+        }
+        let mut bytes = vec![0; room];
+        // SAFETY: the buffer outlives the call.
+        let count = unsafe { self.read_flow(source, &[Lent { at: bytes.as_mut_ptr(), len: room }], false) };
+        if count > 0 {
+            self.put(sink, &bytes[..count as usize]);
+        }
+        count
+    }
+
+    /// Sends a part of a regular file.
+    pub(crate) fn sendfile(&mut self, to: FileId, from: FileId, len: usize) -> i32 {
+        let interrupted = self.character.faults.interrupted;
+        if self.strikes(interrupted) {
+            return -libc::EINTR;
+        }
+        let sink = match self.sink(to) {
+            Ok(sink) => sink,
+            Err(error) => return error,
+        };
+        let room = self.flow(sink).room().min(len);
+        if room == 0 && len > 0 {
+            self.flow(sink).starved = true;
+            return -libc::EAGAIN;
+        }
+        let FileKind::Regular(regular) = &mut self.file(from).kind else { return -libc::EINVAL };
+        let mut bytes = vec![0; room];
+        // SAFETY: the buffer outlives the call.
+        let count = unsafe { regular.read(&[Lent { at: bytes.as_mut_ptr(), len: room }]) };
+        if count > 0 {
+            self.put(sink, &bytes[..count as usize]);
+        }
+        count
+    }
+
+    /// Where bytes go that are written to a file.
+    fn sink(&mut self, to: FileId) -> Result<FlowId, i32> {
+        let sink = match &self.file(to).kind {
+            &FileKind::PipeWriter(flow) => flow,
+            FileKind::Socket(socket) => match socket.state {
+                State::Connected { send, .. } if !socket.shut_write => send,
+                State::Connected { .. } => return Err(-libc::EPIPE),
+                _ => return Err(-libc::ENOTCONN),
+            },
+            _ => return Err(-libc::EINVAL),
+        };
+        let flow = self.flow(sink);
+        if flow.deaf && flow.wire != Wire::Inet { Err(-libc::EPIPE) } else { Ok(sink) }
+    }
+
+    fn put(&mut self, sink: FlowId, bytes: &[u8]) {
+        self.flow(sink).bytes.extend(bytes);
+        self.send_off(sink, bytes.len());
     }
 
     unsafe fn write_flow(&mut self, id: FlowId, from: &[Lent]) -> i32 {

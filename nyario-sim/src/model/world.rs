@@ -81,7 +81,7 @@ pub(crate) struct World {
     pub(crate) ring_maps: Vec<(usize, FileId)>,
     /// Rings with work that waits for the next entry into the kernel, whatever that is for.
     pub(crate) eager_rings: Vec<FileId>,
-    /// The descriptors that the last look at an epoll told of.
+    /// The descriptors that the last look at an epoll or a kqueue told of.
     pub(crate) reported: Vec<Fd>,
 }
 
@@ -230,6 +230,11 @@ impl World {
             {
                 epoll.forget(place);
             }
+            if let Watcher::Kqueue(queue, place) = watcher
+                && let FileKind::Kqueue(queue) = &mut self.file(queue).kind
+            {
+                queue.forget(place);
+            }
         }
         let file = self.files[id.0 as usize].take().expect("held until now");
         match file.kind {
@@ -251,6 +256,12 @@ impl World {
                     self.file(file).watchers.retain(|&it| it != Watcher::Epoll(id, place));
                 }
             }
+            FileKind::Kqueue(queue) => {
+                let watched: Vec<_> = queue.watched().collect();
+                for (place, file) in watched {
+                    self.file(file).watchers.retain(|&it| it != Watcher::Kqueue(id, place));
+                }
+            }
             FileKind::Uring(uring) => self.release_uring(id, *uring),
             FileKind::Event(_) | FileKind::Regular(..) | FileKind::Null => {}
         }
@@ -259,6 +270,7 @@ impl World {
     pub(crate) fn close(&mut self, fd: Fd) -> i32 {
         let Some(file) = self.descriptors.take(fd) else { return -libc::EBADF };
         self.note(|| format!("close({fd})"));
+        self.kqueue_closes(fd, file);
         self.let_go(file);
         0
     }
@@ -277,6 +289,7 @@ impl World {
                         self.wake(epoll, libc::POLLIN as u32);
                     }
                 }
+                Watcher::Kqueue(queue, place) => self.kqueue_woken(queue, place, key),
                 Watcher::Operation(ring, op) => self.uring_woken(ring, op, key),
             }
         }
@@ -307,6 +320,13 @@ impl World {
             }
             FileKind::Epoll(epoll) => {
                 if epoll.has_ready() {
+                    READ
+                } else {
+                    0
+                }
+            }
+            FileKind::Kqueue(queue) => {
+                if queue.has_active() {
                     READ
                 } else {
                     0

@@ -233,14 +233,19 @@ impl Rig {
         self.ends.borrow()[end]
     }
 
-    /// Whether an end may be closed past the loop. What io_uring has queued for the next enter, and what epoll has
+    /// Whether an end may be closed past the loop. What io_uring has queued for the next enter, and what epoll or kqueue has
     /// reported and the loop not worked off, would meet whoever has the number by then: nobody can prevent that, so
     /// nobody may do it.
     pub(super) fn may_vanish(&self, end: usize, fd: Fd) -> bool {
-        let epoll = self.plan.config.backend == Some(BackendKind::Epoll);
+        let stays_away = match self.plan.config.backend {
+            Some(BackendKind::Epoll) => true,
+            // It may not have told the kernel yet, and then it tells of whoever has the number.
+            Some(BackendKind::Kqueue) => self.model.is_watched(fd),
+            _ => false,
+        };
         let news = (libc::POLLIN | libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
         // What was reported may have been read since by another fiber, and the loop does not know that yet.
-        let silent = epoll && self.model.holds(fd) & news == 0 && !self.model.was_reported(fd);
+        let silent = stays_away && self.model.holds(fd) & news == 0 && !self.model.was_reported(fd);
         let people = self.people.borrow();
         let mut waiting = people.iter().filter_map(|person| person.pending);
         waiting.all(|it| it.end.is_none_or(|(at, _)| at != end) || (silent && matches!(it.what, What::Read(_))))

@@ -7,7 +7,7 @@
 
 use crate::driver::fds::{FdRecord, NO_BUFFER};
 use crate::sys::abi::{BufEntry, BufReg, uring as abi};
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The one group there is.
@@ -48,7 +48,7 @@ impl Buffers {
         let map_len = entries_len + count as usize * size as usize;
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh anonymous mapping.
-        let map = unsafe { kernel.mmap(map_len, prot, flags | libc::MAP_NORESERVE, -1, 0) };
+        let map = unsafe { kernel.mmap(map_len, prot, flags | portable::MAP_NORESERVE, -1, 0) };
         if (-4095..0).contains(&map) {
             return Err(Errno(-map as i32));
         }
@@ -92,6 +92,12 @@ impl Buffers {
             kernel.uring_register(ring, abi::UNREGISTER_PBUF_RING, (&raw mut reg).cast(), 1);
             kernel.munmap(self.map, self.map_len);
         }
+    }
+
+    /// How many there are, and how many hold something.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let idle = usize::from(self.offered) + self.spare.len();
+        (self.held.len() as u64, (self.held.len() - idle) as u64)
     }
 
     pub(super) fn size(&self) -> u32 {

@@ -14,7 +14,7 @@ use super::list::{Index, NONE};
 use super::op::{Code, Completion, Reason, Request, Side, State, Submitted};
 use super::{Config, Harvest};
 use crate::sys::abi::{Cqe, Sqe, uring as abi};
-use crate::sys::{Errno, Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel, portable};
 use buffers::Buffers;
 use ring::Ring;
 
@@ -116,6 +116,16 @@ impl Uring {
         self.ring.shut(kernel);
     }
 
+    /// How often the kernel was entered.
+    pub(super) fn enters(&self) -> u64 {
+        self.ring.enters()
+    }
+
+    /// How many buffers there are, and how many hold something.
+    pub(super) fn buffer_counts(&self) -> (u64, u64) {
+        self.buffers.as_ref().map_or((0, 0), Buffers::counts)
+    }
+
     /// Whether there is something to harvest without asking the kernel.
     pub(super) fn has_news(&self) -> bool {
         self.ring.has_completions()
@@ -172,7 +182,7 @@ impl Uring {
                 },
                 // A unix socket connects at once or not at all: its full backlog has no event to wait for.
                 // SAFETY: as above; the address is at least a family.
-                Code::Connect if unsafe { *request.ptr.cast::<libc::sa_family_t>() } == libc::AF_UNIX as u16 => {
+                Code::Connect if i32::from(unsafe { *request.ptr.cast::<libc::sa_family_t>() }) == libc::AF_UNIX => {
                     // SAFETY: as above.
                     Some(unsafe { connect_now(&ledger.kernel, request) })
                 }
@@ -240,7 +250,7 @@ impl Uring {
     }
 
     fn accept(&self, fd: Fd, ioprio: u16) -> Sqe {
-        Sqe { opcode: abi::OP_ACCEPT, ioprio, fd, op_flags: libc::SOCK_CLOEXEC as u32, ..Sqe::default() }
+        Sqe { opcode: abi::OP_ACCEPT, ioprio, fd, op_flags: portable::SOCK_CLOEXEC as u32, ..Sqe::default() }
     }
 
     /// Asks the kernel to let go of an operation; its own completion says when it has.

@@ -17,21 +17,18 @@
 use super::{Uring, tag, user_data};
 use crate::driver::Harvest;
 use crate::driver::attempt::attempt;
-use crate::driver::fds::{FdRecord, Multishot, NO_BUFFER, ready};
+use crate::driver::fds::{END, FdRecord, Multishot, NO_BUFFER, ready};
 use crate::driver::ledger::Ledger;
 use crate::driver::list::{Index, NONE};
 use crate::driver::op::{Code, Request, State};
 use crate::sys::abi::{Cqe, Sqe, uring as abi};
-use crate::sys::{Fd, Kernel};
+use crate::sys::{Fd, Kernel, portable};
 
 /// How many filled buffers one connection may hold before its receive is stopped.
 const QUEUE_MAX: u16 = 16;
 
 /// How many reads go directly before provided buffers are tried again.
 const DIRECT_READS: u8 = 64;
-
-/// What [`FdRecord::ended`] holds after the end of a stream.
-const END: i32 = 1;
 
 impl Uring {
     /// Reads without waiting, if there is reason to believe that it will succeed. Nobody may be waiting before it.
@@ -104,14 +101,16 @@ impl Uring {
             // SAFETY: the reader lends the message and everything that it leads to.
             unsafe {
                 let msg = &mut *request.ptr.cast::<libc::msghdr>();
-                parts = match msg.msg_iovlen {
+                #[allow(clippy::unnecessary_cast, reason = "elsewhere it is an int")]
+                let count = msg.msg_iovlen as usize;
+                parts = match count {
                     0 => &[],
                     count => std::slice::from_raw_parts(msg.msg_iov, count),
                 };
                 // What the kernel says of a message from a connected stream.
                 msg.msg_namelen = 0;
                 msg.msg_controllen = 0;
-                msg.msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
+                msg.msg_flags = flags & portable::MSG_CMSG_CLOEXEC;
             }
         }
         let mut copied = 0;

@@ -1,7 +1,7 @@
 //! The two rings shared with the kernel, and the one system call that moves them.
 
 use crate::sys::abi::{Cqe, EventsArg, Sqe, Timespec, UringParams, uring as abi};
-use crate::sys::{Errno, Fd, Kernel, check};
+use crate::sys::{Errno, Fd, Kernel, check, portable};
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,6 +44,7 @@ pub(super) struct Ring {
     head: u32,
     /// Submissions that found the ring full; they go first when there is room.
     overflow: VecDeque<Sqe>,
+    enters: u64,
 }
 
 /// `struct io_uring_rsrc_update`, as the registration of rings uses it.
@@ -119,6 +120,7 @@ impl Ring {
             tail: word(sq.tail),
             head: word(cq.head),
             overflow: VecDeque::new(),
+            enters: 0,
         };
         ring.register_fd(kernel);
         Ok(ring)
@@ -147,6 +149,10 @@ impl Ring {
     pub(super) unsafe fn register<K: Kernel>(&self, kernel: &K, opcode: u32, arg: *mut c_void, count: u32) -> i32 {
         // SAFETY: forwarded from the caller.
         unsafe { kernel.uring_register(self.fd, opcode, arg, count) }
+    }
+
+    pub(super) fn enters(&self) -> u64 {
+        self.enters
     }
 
     pub(super) fn fd(&self) -> Fd {
@@ -226,6 +232,7 @@ impl Ring {
 
     /// Submits everything and waits for one completion, up to `timeout` nanoseconds: the one system call of a turn.
     pub(super) fn enter<K: Kernel>(&mut self, kernel: &K, timeout: Option<u64>) -> i32 {
+        self.enters += 1;
         self.drain_overflow();
         // What finds no room even now is to reach the kernel before anybody waits for what comes of it.
         let timeout = if self.overflow.is_empty() { timeout } else { Some(0) };
@@ -252,6 +259,7 @@ impl Ring {
     /// Hands the kernel what is queued without reaping, to make room. `false` when there is none even so.
     #[cold]
     fn flush<K: Kernel>(&mut self, kernel: &K) -> bool {
+        self.enters += 1;
         let flags = self.enter_flags & !abi::ENTER_GETEVENTS;
         let arg = EventsArg::default();
         // SAFETY: as in `enter`.
@@ -288,7 +296,7 @@ impl Map {
     fn new<K: Kernel>(kernel: &K, fd: Fd, offset: u64, len: usize) -> Result<Map, Errno> {
         // SAFETY: a fresh mapping, of the ring's own length.
         let addr = unsafe {
-            kernel.mmap(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE, fd, offset)
+            kernel.mmap(len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | portable::MAP_POPULATE, fd, offset)
         };
         if (-4095..0).contains(&addr) {
             return Err(Errno(-addr as i32));
@@ -296,7 +304,7 @@ impl Map {
         let map = Map { addr: addr as *mut u8, len };
         // A forked child must not share the rings: it would submit in the parent's name.
         // SAFETY: the mapping is ours.
-        unsafe { kernel.madvise(map.addr, len, libc::MADV_DONTFORK) };
+        unsafe { kernel.madvise(map.addr, len, portable::MADV_DONTFORK) };
         Ok(map)
     }
 

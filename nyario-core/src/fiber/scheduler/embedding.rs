@@ -33,17 +33,17 @@ impl<K: Kernel> Loop<K> {
             return Err(Errno(libc::EDEADLK));
         }
         Ok(self.with(|inner| {
-            if inner.wants_to_run() {
+            if inner.wants_to_run() || inner.wants_to_begin() {
                 return Some(0);
             }
-            inner.runtime.until_due(inner.stacks.wants_trimming())
+            inner.runtime.until_due(inner.is_restless())
         }))
     }
 
     /// Runs what is ready, with one look at the kernel that waits for up to `limit` nanoseconds (`None`: as long as it
     /// takes) when nothing is, and then what has become ready by that. Afterwards everything that fibers have asked
-    /// for has been submitted. After a [`stop`](Self::stop) it ends the loop, as [`run`](Self::run) does; without one
-    /// nothing is closed when the last fiber ends. `true` says that there is a fiber, a timer or a server left.
+    /// for has been submitted. After a [`stop`](Self::stop) or a [`drain`](Self::drain) it ends the loop, as
+    /// [`run`](Self::run) does; without one nothing is closed when the last fiber ends. `true` says that there is a fiber, a timer or a server left.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl<K: Kernel> Loop<K> {
         let mut limit = limit;
         self.with(|inner| inner.runtime.driver().rouse());
         for _ in 0..STEPS {
-            if self.with(|inner| inner.runtime.stopping()) {
+            if self.is_over() {
                 self.end();
                 self.with(|inner| inner.runtime.rearm());
                 break;
@@ -63,17 +63,22 @@ impl<K: Kernel> Loop<K> {
             self.step(limit);
             limit = Some(0);
             let dozes = self.with(|inner| {
-                if inner.runtime.sweep_in_time(inner.stacks.wants_trimming()) {
+                if inner.runtime.sweep_in_time(inner.is_restless()) {
                     inner.stacks.trim();
                 }
-                !inner.wants_to_run() && inner.runtime.doze()
+                !inner.wants_to_run() && !inner.wants_to_begin() && inner.runtime.doze()
             });
-            if dozes {
+            if dozes && !self.is_over() {
                 break;
             }
         }
         self.running.set(false);
         Ok(self.has_work())
+    }
+
+    fn is_over(&self) -> bool {
+        let (stopping, draining) = self.with(|inner| (inner.runtime.stopping(), inner.runtime.draining()));
+        stopping || (draining && !self.has_work())
     }
 
     /// Sets what is called by those who wake the loop between its turns, on their threads and in their signal handlers:

@@ -1,9 +1,19 @@
 //! The real kernel: Linux, trapped into directly.
 
+#[cfg(nyario_kqueue)]
+mod libkqueue;
+#[cfg(not(nyario_kqueue))]
+mod no_kqueue;
+mod sigpipe;
 mod trap;
 
-use super::abi::{EpollEvent, EventsArg, FdStatus, Timespec, UringParams};
+use super::abi::{EpollEvent, EventsArg, FdStatus, KEvent, Timespec, UringParams};
 use super::{Errno, Fd, Kernel};
+#[cfg(nyario_kqueue)]
+use libkqueue as kqueues;
+#[cfg(not(nyario_kqueue))]
+use no_kqueue as kqueues;
+use sigpipe::without_sigpipe;
 use std::ffi::c_void;
 use trap::trap;
 
@@ -46,6 +56,7 @@ unsafe impl Kernel for Linux {
     }
 
     fn close(&self, fd: Fd) -> i32 {
+        kqueues::closing(fd);
         call!(SYS_close, fd) as i32
     }
 
@@ -97,6 +108,14 @@ unsafe impl Kernel for Linux {
             return call!(SYS_writev, fd, iov, count);
         }
         call!(SYS_pwritev2, fd, iov, count, -1isize, -1isize, flags)
+    }
+
+    unsafe fn splice(&self, from: Fd, off: *mut i64, to: Fd, to_off: *mut i64, len: usize, flags: u32) -> isize {
+        without_sigpipe(|| call!(SYS_splice, from, off, to, to_off, len, flags))
+    }
+
+    unsafe fn sendfile(&self, to: Fd, from: Fd, off: *mut i64, len: usize) -> isize {
+        without_sigpipe(|| call!(SYS_sendfile, to, from, off, len))
     }
 
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32 {
@@ -193,6 +212,14 @@ unsafe impl Kernel for Linux {
         call!(SYS_epoll_pwait, epoll, events.as_mut_ptr(), events.len(), millis, 0, SIGMASK_SIZE) as i32
     }
 
+    fn kqueue(&self) -> i32 {
+        kqueues::kqueue()
+    }
+
+    fn kevent(&self, queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeout: Option<u64>) -> i32 {
+        kqueues::kevent(queue, changes, events, timeout)
+    }
+
     fn uring_setup(&self, entries: u32, params: &mut UringParams) -> i32 {
         call!(SYS_io_uring_setup, entries, params as *mut UringParams) as i32
     }
@@ -204,6 +231,40 @@ unsafe impl Kernel for Linux {
 
     unsafe fn uring_register(&self, ring: Fd, opcode: u32, arg: *mut c_void, count: u32) -> i32 {
         call!(SYS_io_uring_register, ring, opcode, arg, count) as i32
+    }
+
+    fn affinity(&self, set: &mut [u64]) -> i32 {
+        call!(SYS_sched_getaffinity, 0, size_of_val(set), set.as_mut_ptr()) as i32
+    }
+
+    fn set_affinity(&self, set: &[u64]) -> i32 {
+        call!(SYS_sched_setaffinity, 0, size_of_val(set), set.as_ptr()) as i32
+    }
+
+    fn pidfd_open(&self, pid: i32) -> i32 {
+        call!(SYS_pidfd_open, pid, 0) as i32
+    }
+
+    fn wait4(&self, pid: i32, status: &mut i32, options: i32) -> i32 {
+        call!(SYS_wait4, pid, status as *mut i32, options, 0) as i32
+    }
+
+    fn waitid(&self, kind: u32, id: u32, options: i32, child: &mut i32) -> i32 {
+        // SAFETY: zeroes say that nothing was found.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let result = call!(SYS_waitid, kind, id, &raw mut info, options, 0) as i32;
+        // SAFETY: the call fills in the fields of a child's signal, or none.
+        *child = unsafe { info.si_pid() };
+        result
+    }
+
+    fn signalfd(&self, set: u64) -> i32 {
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        call!(SYS_signalfd4, -1isize, &raw const set, SIGMASK_SIZE, flags) as i32
+    }
+
+    fn block_signals(&self, set: u64) -> i32 {
+        call!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &raw const set, 0, SIGMASK_SIZE) as i32
     }
 
     unsafe fn mmap(&self, len: usize, prot: i32, flags: i32, fd: Fd, offset: u64) -> isize {

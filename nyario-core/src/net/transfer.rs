@@ -1,0 +1,85 @@
+//! Bytes that go from one descriptor to another without passing through the program's memory.
+
+use super::{RETRY_NANOS, whole};
+use crate::driver::{End, Op};
+use crate::fiber::Loop;
+use crate::sys::{Errno, Fd, Kernel, check, portable};
+
+/// Moves up to `len` bytes between two descriptors, one of which is a pipe, as `splice(2)` does: at least one unless the end
+/// is reached. Suspends the fiber until there is something to move and room for it, unless `flags` has
+/// `SPLICE_F_NONBLOCK`. Raises no SIGPIPE.
+///
+/// # Errors
+///
+/// `EAGAIN` under `SPLICE_F_NONBLOCK`, `EINVAL` when neither is a pipe, `EPIPE`, the kernel's own, `ECANCELED`, `ETIMEDOUT`,
+/// and `EBADF` when one of them is closed meanwhile.
+///
+/// # Safety
+///
+/// The offsets' places must be valid or null until the call returns.
+pub unsafe fn splice<K: Kernel>(looped: &Loop<K>, from: End, to: End, len: usize, flags: u32) -> Result<usize, Errno> {
+    loop {
+        // SAFETY: forwarded from the caller.
+        let result = unsafe { looped.splice(from, to, len, flags) };
+        if result != -libc::EAGAIN || flags & portable::SPLICE_F_NONBLOCK != 0 {
+            return check(result).map(|count| count as usize);
+        }
+        wait(looped, from.0, to.0)?;
+    }
+}
+
+/// Waits until there is something in the one or room in the other, whichever is lacking. The close of either is an end to it:
+/// by the time that something comes, its number may be another file's.
+fn wait<K: Kernel>(looped: &Loop<K>, from: Fd, to: Fd) -> Result<(), Errno> {
+    const ALWAYS: i16 = libc::POLLERR | libc::POLLHUP;
+    let mut fds =
+        [(from, libc::POLLIN), (to, libc::POLLOUT)].map(|(fd, events)| libc::pollfd { fd, events, revents: 0 });
+    check(looped.kernel().poll(&mut fds, Some(0)))?;
+    let [source, sink] = fds;
+    let held = looped.held(from, libc::POLLIN as u32) != 0;
+    let (waited, other) = match (held || (source.revents != 0 && !looped.receives(from)), sink.revents != 0) {
+        (false, _) => (source, sink),
+        (true, false) => (sink, source),
+        // It would not, although both are ready: there is no event for what it lacks.
+        (true, true) => return looped.sleep(RETRY_NANOS),
+    };
+    let events = u32::from(waited.events as u16);
+    if !looped.in_fiber() {
+        // SAFETY: a poll lends no memory.
+        return check(unsafe { looped.perform(Op::Poll { fd: waited.fd, events }) }).map(drop);
+    }
+    // One that has hung up already would say so for ever.
+    let silent = (other.revents & ALWAYS == 0).then_some((other.fd, 0));
+    check(looped.wait_for_any([(waited.fd, events)].into_iter().chain(silent), 0)).map(drop)
+}
+
+/// Sends `len` bytes of a file, from the place that the offset names (which moves along) or from the file's own position,
+/// as a blocking descriptor would. Suspends the fiber when there is no room. Raises no SIGPIPE.
+///
+/// Returns how many were sent: fewer than `len` at the end of the file.
+///
+/// # Errors
+///
+/// `EINVAL` when `from` is nothing that can be mapped, `EPIPE`, the kernel's own, `ECANCELED`, `ETIMEDOUT`, and `EBADF` when
+/// `to` is closed meanwhile. When a part was sent before the failure, its length is returned instead, and the next call
+/// fails.
+///
+/// # Safety
+///
+/// The offset's place must be valid or null until the call returns.
+pub unsafe fn sendfile<K: Kernel>(looped: &Loop<K>, to: Fd, from: End, len: usize) -> Result<usize, Errno> {
+    whole(looped, len, |sent| {
+        loop {
+            // SAFETY: forwarded from the caller.
+            let result = unsafe { looped.sendfile(to, from, len - sent) };
+            if result != -libc::EAGAIN {
+                return result;
+            }
+            // SAFETY: a poll lends no memory.
+            let waited = unsafe { looped.perform(Op::Poll { fd: to, events: libc::POLLOUT as u32 }) };
+            if waited < 0 {
+                return waited;
+            }
+        }
+    })
+}
