@@ -108,7 +108,6 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
     // SAFETY: as in `body`; may raise, under `rb_protect`. The task lies on this stack meanwhile.
     unsafe {
         match (&(*looped).waiters)[slot as usize].job {
-            Job::None | Job::Scheduled | Job::Timeout { .. } | Job::Watch { .. } => {}
             Job::Serve { conn, callable } => {
                 let connection = crate::connection::wrap(conn, (*looped).id);
                 let call = rb_sys::rb_intern(c"call".as_ptr());
@@ -118,6 +117,8 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
                 let value = rb_sys::rb_proc_call(block, rb_sys::rb_ary_new());
                 (*typed::unwrap::<Task>(task)).value = value;
             }
+            // A fiber of `Fiber.schedule` runs its own block, and the others are no fibers.
+            _ => {}
         }
     }
     QNIL
@@ -130,16 +131,11 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
     unsafe {
         let job = (&(*looped).waiters)[slot as usize].job;
         (*looped).jobs -= 1;
+        let told = error != QNIL && !early && !is_ordinary(looped, error);
         match job {
-            Job::None | Job::Timeout { .. } | Job::Watch { .. } => {}
-            Job::Scheduled => {
-                if error != QNIL && !early && !is_ordinary(looped, error) {
-                    report("nyario: a fiber failed: ", error);
-                }
-            }
             Job::Serve { conn, .. } => {
                 (*looped).runtime.finish(conn);
-                if error != QNIL && !early && !is_ordinary(looped, error) {
+                if told {
                     report("nyario: a handler failed, its connection is closed: ", error);
                 }
             }
@@ -147,10 +143,12 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
                 let task = typed::unwrap::<Task>(task);
                 (*task).error = error;
                 let unheard = (*task).end(&mut (*looped).runtime);
-                if unheard && error != QNIL && !early && !is_ordinary(looped, error) {
+                if unheard && told {
                     report("nyario: a task failed: ", error);
                 }
             }
+            Job::Scheduled if told => report("nyario: a fiber failed: ", error),
+            _ => {}
         }
         if error != QNIL && (early || !is_the_jobs(error)) && (*looped).failure == QNIL {
             (*looped).failure = error;

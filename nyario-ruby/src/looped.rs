@@ -66,6 +66,7 @@ pub(crate) enum Job {
         what: VALUE,
     },
     /// Nor is this: one of several operations whose end unblocks the fiber (see `scheduler::select`).
+    #[cfg(ruby_gte_3_2)]
     Watch {
         fiber: VALUE,
     },
@@ -204,6 +205,7 @@ impl Typed for Root {
                         rb_gc_mark(task);
                     }
                     Job::Scheduled => {}
+                    #[cfg(ruby_gte_3_2)]
                     Job::Watch { fiber } => rb_gc_mark(fiber),
                     Job::Timeout { fiber, what } => {
                         rb_gc_mark(fiber);
@@ -572,6 +574,7 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                         match known.job {
                             Job::Timeout { fiber, what } if result == 0 => (*looped).raise_in(fiber, what, slot),
                             Job::Timeout { .. } => {}
+                            #[cfg(ruby_gte_3_2)]
                             Job::Watch { fiber } => drop((*looped).unblock(fiber)),
                             _ => return slot,
                         }
@@ -798,7 +801,7 @@ unsafe fn in_slot(looped: *mut Looped, work: impl FnOnce(Slot) -> Waited) -> Opt
             Me::Root => return None,
         };
         (*looped).guests += usize::from(guest);
-        let pending = if (&(*looped).pending).is_empty() { None } else { (*looped).take_pending(slot) };
+        let pending = if (*looped).pending.is_empty() { None } else { (*looped).take_pending(slot) };
         let waited = match pending {
             None => work(slot),
             Some(what) => Waited { result: UNBLOCKED, tag: tag_of(what) },

@@ -218,5 +218,4 @@ pub(crate) fn define(nyario: RModule) {
         #[cfg(ruby_gte_4_0)]
         api::method(class, c"io_close", transfer::io_close as *const (), 1);
     }
-
 }

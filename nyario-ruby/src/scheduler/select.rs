@@ -113,7 +113,9 @@ unsafe fn ready(lists: &[VALUE; 3]) -> VALUE {
         each(lists, |side, element, fd| {
             let (events, answers) = SIDES[side];
             let mut fds = [libc::pollfd { fd, events, revents: 0 }];
-            if (side == 0 && holds_bytes(element)) || (Linux.poll(&mut fds, Some(0)) > 0 && fds[0].revents & answers != 0) {
+            if (side == 0 && holds_bytes(element))
+                || (Linux.poll(&mut fds, Some(0)) > 0 && fds[0].revents & answers != 0)
+            {
                 some = true;
                 rb_sys::rb_ary_push(found[side], element);
             }
