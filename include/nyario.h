@@ -28,6 +28,9 @@
 #include <sys/types.h>
 
 struct addrinfo;
+struct iovec;
+struct msghdr;
+struct pollfd;
 struct sockaddr;
 
 #define NYARIO_VERSION_MAJOR 0
@@ -42,10 +45,7 @@ struct sockaddr;
 #define NYARIO_EXTERN extern
 #endif
 
-struct msghdr;
-struct iovec;
-struct pollfd;
-
+/* What an object of each type below begins as; see there. */
 #define NYARIO_MUTEX_INIT {{0}}
 #define NYARIO_RWLOCK_INIT {{0}}
 #define NYARIO_COND_INIT {{0}}
@@ -59,27 +59,6 @@ struct pollfd;
 #ifdef __cplusplus
 extern "C" {
 #endif /* __cplusplus */
-
-/**
- * Names a fiber of one loop, and never another of that loop; above 0.
- */
-typedef int64_t nyario_fiber;
-
-/**
- * What a fiber runs; what it returns is handed to nyario_join.
- */
-typedef void *(*nyario_entry)(void *arg);
-
-/**
- * Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
- * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
- * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
- * suspend.
- *
- * Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
- * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
- */
-NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
 
 /* ---- Configuring the loop -------------------------------------------------------------------- */
 
@@ -583,7 +562,7 @@ NYARIO_EXTERN int nyario_getaddrinfo(const char *node, const char *service, cons
  * Returns 0, or -EINVAL when `address` or both buffers are NULL, NYARIO_EAI_FAMILY for an address of no family that has
  * names, NYARIO_EAI_OVERFLOW when a buffer is too small, and the rest as nyario_getaddrinfo. Since 0.1.
  */
-NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned int len, char *host, size_t host_size, char *service, size_t service_size, int flags);
+NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, uint32_t len, char *host, size_t host_size, char *service, size_t service_size, int flags);
 
 /* ---- Fibers ---------------------------------------------------------------------------------- */
 
@@ -591,6 +570,16 @@ NYARIO_EXTERN int nyario_getnameinfo(const struct sockaddr *address, unsigned in
  * nyario_spawn_options: nobody will join the fiber; what it returns is dropped.
  */
 #define NYARIO_DETACHED 1
+
+/**
+ * Stands for a fiber of one loop, and never for another of that loop; above 0.
+ */
+typedef int64_t nyario_fiber;
+
+/**
+ * What a fiber runs; what it returns is handed to nyario_join.
+ */
+typedef void *(*nyario_entry)(void *arg);
 
 /**
  * How nyario_spawn_with spawns a fiber. What is zero is left at its default.
@@ -615,10 +604,21 @@ typedef struct {
 } nyario_spawn_options;
 
 /**
+ * Runs `entry(arg)` on a new fiber of the calling thread's loop, which runs it when its turn comes. A fiber has
+ * 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
+ * after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
+ * suspend.
+ *
+ * Returns the fiber, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+ * -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
+ */
+NYARIO_EXTERN nyario_fiber nyario_spawn(nyario_entry entry, void *arg);
+
+/**
  * Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
  * suspend.
  *
- * Returns the fiber's name, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
+ * Returns the fiber, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
  * options of a later version that this one does not know and that are not zero; and an error of nyario_set_name.
  * Since 0.1.
  */
@@ -644,10 +644,10 @@ NYARIO_EXTERN int nyario_set_name(nyario_fiber fiber, const char *name);
 NYARIO_EXTERN int nyario_name(nyario_fiber fiber, char *buf, size_t size);
 
 /**
- * Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The name
- * is used up. Suspends the fiber; off a fiber it only takes the result of a fiber that has ended.
+ * Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The number
+ * is used up with that. Suspends the fiber that calls; off a fiber it only takes the result of a fiber that has ended.
  *
- * Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
+ * Returns 0, or -ESRCH for a fiber that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
  * it already, -EDEADLK for the calling fiber itself, or off a fiber when it has not ended; -ECANCELED and -ETIMEDOUT,
  * after which it can be joined again. Since 0.1.
  */
@@ -656,7 +656,7 @@ NYARIO_EXTERN int nyario_join(nyario_fiber fiber, void **result);
 /**
  * Declares that nobody will join the fiber: what it returns is dropped. Does not suspend.
  *
- * Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or being joined
+ * Returns 0, or -ESRCH for a fiber that is unknown or used up, -EINVAL when the fiber is detached or being joined
  * already. Since 0.1.
  */
 NYARIO_EXTERN int nyario_detach(nyario_fiber fiber);
@@ -673,7 +673,7 @@ NYARIO_EXTERN int nyario_cancel(nyario_fiber fiber);
 /**
  * The running fiber. Does not suspend.
  *
- * Returns its name, or 0 off a fiber. Since 0.1.
+ * Returns it, or 0 off a fiber. Since 0.1.
  */
 NYARIO_EXTERN nyario_fiber nyario_self(void);
 
@@ -711,7 +711,7 @@ NYARIO_EXTERN int64_t nyario_within(int64_t nanoseconds);
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 /**
- * Names a timer of one loop, and never another of that loop; above 0.
+ * Stands for a timer of one loop, and never for another of that loop; above 0.
  */
 typedef int64_t nyario_timer;
 
@@ -741,7 +741,7 @@ NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
  * ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
  * nyario_loop. Does not suspend.
  *
- * Returns the timer's name, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
+ * Returns the timer, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
  * Since 0.1.
  */
 NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback callback, void *arg);
@@ -751,7 +751,7 @@ NYARIO_EXTERN nyario_timer nyario_after(int64_t nanoseconds, nyario_callback cal
  * the one before it was. One call runs at a time: those that come due before it has returned are left out, and are not
  * made up for. nyario_timer_cancel ends it, or the end of the loop. Does not suspend.
  *
- * Returns the timer's name, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
+ * Returns the timer, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
  * loop is ending. Since 0.1.
  */
 NYARIO_EXTERN nyario_timer nyario_every(int64_t nanoseconds, nyario_callback callback, void *arg);
@@ -797,7 +797,7 @@ NYARIO_EXTERN int nyario_cleanup_pop(int execute);
 /* ---- Values of a fiber's own ----------------------------------------------------------------- */
 
 /**
- * Names a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
+ * Stands for a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
  */
 typedef int nyario_key;
 
@@ -1155,14 +1155,14 @@ NYARIO_EXTERN int nyario_choose(nyario_case *cases, size_t count, unsigned int f
 /* ---- Threads --------------------------------------------------------------------------------- */
 
 /**
- * Names the loop of a thread of this process, and never another of it; above 0.
+ * Stands for the loop of a thread of this process, and never for another of it; above 0.
  */
 typedef int64_t nyario_loop_id;
 
 /**
  * Prepares the loop of one thread; `index` is the thread's number. Returns 0, or a negative errno.
  */
-typedef int (*nyario_init)(unsigned int index, void *arg);
+typedef int (*nyario_thread_init)(unsigned int index, void *arg);
 
 /**
  * Runs `entry(arg)`, which may block, on a thread of a pool and stores what it returned in `*result`, unless `result`
@@ -1185,7 +1185,7 @@ NYARIO_EXTERN int nyario_blocking(nyario_entry entry, void *arg, void **result);
 /**
  * The calling thread's loop, for other threads that post to it. Does not suspend.
  *
- * Returns its name, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
+ * Returns it, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
  */
 NYARIO_EXTERN nyario_loop_id nyario_loop_self(void);
 
@@ -1219,7 +1219,7 @@ NYARIO_EXTERN int nyario_post(nyario_loop_id target, nyario_entry entry, void *a
  * Returns 0, or the first error: of `init`, or -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EPERM, -EINVAL; -EINVAL for a NULL
  * init, -EDEADLK on a fiber, -EBUSY while another such call goes on. Since 0.1.
  */
-NYARIO_EXTERN int nyario_threads(unsigned int n, int pin, nyario_init init, void *arg);
+NYARIO_EXTERN int nyario_threads(unsigned int n, int pin, nyario_thread_init init, void *arg);
 
 /**
  * Ends all loops of the nyario_threads that runs, as nyario_stop does each. May be called on any thread and in a signal

@@ -6,7 +6,7 @@ use nyario_core::local;
 use nyario_core::sys::Errno;
 use std::ffi::{c_char, c_int, c_void};
 
-/// Names a fiber of one loop, and never another of that loop; above 0.
+/// Stands for a fiber of one loop, and never for another of that loop; above 0.
 #[allow(non_camel_case_types, reason = "C's name for it")]
 pub type nyario_fiber = i64;
 
@@ -32,12 +32,12 @@ pub struct nyario_spawn_options {
     pub flags: u64,
 }
 
-/// Runs `entry(arg)` on a new fiber of the calling thread's loop, which starts it in its next round. A fiber has
+/// Runs `entry(arg)` on a new fiber of the calling thread's loop, which runs it when its turn comes. A fiber has
 /// 256 KiB of stack, of which only what it touches costs memory; one that overflows it ends the process with SIGSEGV,
 /// after a line on standard error that names it. It must be given to nyario_join or nyario_detach once. Does not
 /// suspend.
 ///
-/// Returns the fiber's name, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
+/// Returns the fiber, or -EINVAL for a NULL entry, -EAGAIN when there are as many fibers as the loop allows,
 /// -ENOMEM, -ECANCELED while the loop is ending. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_spawn(entry: nyario_entry, arg: *mut c_void) -> nyario_fiber {
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn nyario_spawn(entry: nyario_entry, arg: *mut c_void) -> 
 /// Like nyario_spawn, as `options` say; NULL is all defaults. The struct is read before the call returns. Does not
 /// suspend.
 ///
-/// Returns the fiber's name, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
+/// Returns the fiber, or an error of nyario_spawn, or -EINVAL for unknown flags, a stack size out of bounds, or
 /// options of a later version that this one does not know and that are not zero; and an error of nyario_set_name.
 /// Since 0.1.
 #[unsafe(no_mangle)]
@@ -116,10 +116,10 @@ pub unsafe extern "C" fn nyario_name(fiber: nyario_fiber, buf: *mut c_char, size
     })
 }
 
-/// Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The name
-/// is used up. Suspends the fiber; off a fiber it only takes the result of a fiber that has ended.
+/// Waits for a fiber of this loop to end and stores what it returned in `*result`, unless `result` is NULL. The number
+/// is used up with that. Suspends the fiber that calls; off a fiber it only takes the result of a fiber that has ended.
 ///
-/// Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
+/// Returns 0, or -ESRCH for a fiber that is unknown or used up, -EINVAL when the fiber is detached or somebody joins
 /// it already, -EDEADLK for the calling fiber itself, or off a fiber when it has not ended; -ECANCELED and -ETIMEDOUT,
 /// after which it can be joined again. Since 0.1.
 #[unsafe(no_mangle)]
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn nyario_join(fiber: nyario_fiber, result: *mut *mut c_vo
 
 /// Declares that nobody will join the fiber: what it returns is dropped. Does not suspend.
 ///
-/// Returns 0, or -ESRCH for a name that is unknown or used up, -EINVAL when the fiber is detached or being joined
+/// Returns 0, or -ESRCH for a fiber that is unknown or used up, -EINVAL when the fiber is detached or being joined
 /// already. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn nyario_detach(fiber: nyario_fiber) -> c_int {
@@ -155,7 +155,7 @@ pub extern "C" fn nyario_cancel(fiber: nyario_fiber) -> c_int {
 
 /// The running fiber. Does not suspend.
 ///
-/// Returns its name, or 0 off a fiber. Since 0.1.
+/// Returns it, or 0 off a fiber. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn nyario_self() -> nyario_fiber {
     guard(|| Ok(local::current().and_then(|looped| looped.me()).map_or(0, |id| id.word() as nyario_fiber)))

@@ -5,7 +5,7 @@ use nyario_core::fiber::Key;
 use nyario_core::local;
 use std::ffi::{c_int, c_void};
 
-/// Names a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
+/// Stands for a kind of value that each fiber has one of. It is the process's: any thread may use it. Above 0.
 #[allow(non_camel_case_types, reason = "C's name for it")]
 pub type nyario_key = c_int;
 

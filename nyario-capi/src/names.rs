@@ -3,7 +3,7 @@
 use crate::boundary::{bytes, bytes_mut, keeping_errno, on_loop};
 use nyario_core::net::{self, Hints};
 use nyario_core::sys::Errno;
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int};
 
 /// Invalid flags for a look-up; like all errors of this kind it is what EAI_BADFLAGS is to getaddrinfo(3).
 pub const NYARIO_EAI_BADFLAGS: c_int = -3001;
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn nyario_getaddrinfo(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_getnameinfo(
     address: *const libc::sockaddr,
-    len: c_uint,
+    len: u32,
     host: *mut c_char,
     host_size: usize,
     service: *mut c_char,

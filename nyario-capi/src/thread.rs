@@ -50,13 +50,13 @@ pub unsafe extern "C" fn nyario_blocking(entry: nyario_entry, arg: *mut c_void, 
     })
 }
 
-/// Names the loop of a thread of this process, and never another of it; above 0.
+/// Stands for the loop of a thread of this process, and never for another of it; above 0.
 #[allow(non_camel_case_types, reason = "C's name for it")]
 pub type nyario_loop_id = i64;
 
 /// The calling thread's loop, for other threads that post to it. Does not suspend.
 ///
-/// Returns its name, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
+/// Returns it, or -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM when the loop cannot be made. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn nyario_loop_self() -> nyario_loop_id {
     keeping_errno(|| guard(|| Ok(local::name()?.word() as nyario_loop_id)))
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn nyario_post(target: nyario_loop_id, entry: nyario_entry
 
 /// Prepares the loop of one thread; `index` is the thread's number. Returns 0, or a negative errno.
 #[allow(non_camel_case_types, reason = "C's name for it")]
-pub type nyario_init = Option<unsafe extern "C" fn(index: c_uint, arg: *mut c_void) -> c_int>;
+pub type nyario_thread_init = Option<unsafe extern "C" fn(index: c_uint, arg: *mut c_void) -> c_int>;
 
 /// Runs `n` loops, each on a thread of its own, until all of them have ended; 0 stands for as many as there are processors
 /// that the process may use. If `pin` is not 0, each thread stays on one of these. On each thread `init(index, arg)` is
@@ -107,7 +107,7 @@ pub type nyario_init = Option<unsafe extern "C" fn(index: c_uint, arg: *mut c_vo
 /// Returns 0, or the first error: of `init`, or -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -EPERM, -EINVAL; -EINVAL for a NULL
 /// init, -EDEADLK on a fiber, -EBUSY while another such call goes on. Since 0.1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nyario_threads(n: c_uint, pin: c_int, init: nyario_init, arg: *mut c_void) -> c_int {
+pub unsafe extern "C" fn nyario_threads(n: c_uint, pin: c_int, init: nyario_thread_init, arg: *mut c_void) -> c_int {
     keeping_errno(|| {
         guard(|| {
             let init = init.ok_or(Errno(libc::EINVAL))?;

@@ -5,7 +5,7 @@ use nyario_core::fiber::TimerId;
 use nyario_core::sys::{Errno, Kernel, Linux};
 use std::ffi::{c_int, c_void};
 
-/// Names a timer of one loop, and never another of that loop; above 0.
+/// Stands for a timer of one loop, and never for another of that loop; above 0.
 #[allow(non_camel_case_types, reason = "C's name for it")]
 pub type nyario_timer = i64;
 
@@ -35,7 +35,7 @@ pub extern "C" fn nyario_sleep(nanoseconds: i64) -> c_int {
 /// ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
 /// nyario_loop. Does not suspend.
 ///
-/// Returns the timer's name, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
+/// Returns the timer, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
 /// Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_after(nanoseconds: i64, callback: nyario_callback, arg: *mut c_void) -> nyario_timer {
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn nyario_after(nanoseconds: i64, callback: nyario_callbac
 /// the one before it was. One call runs at a time: those that come due before it has returned are left out, and are not
 /// made up for. nyario_timer_cancel ends it, or the end of the loop. Does not suspend.
 ///
-/// Returns the timer's name, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
+/// Returns the timer, or -EINVAL for a NULL callback or an interval that is not above 0, -ECANCELED while the
 /// loop is ending. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nyario_every(nanoseconds: i64, callback: nyario_callback, arg: *mut c_void) -> nyario_timer {

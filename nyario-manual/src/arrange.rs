@@ -43,7 +43,7 @@ pub fn arrange(header: &str, sources: &Path) -> String {
         let mut settled = true;
         for user in items.iter().filter(|item| movable(item)) {
             let at = sections[user.name.as_str()];
-            for word in words(&user.code) {
+            for word in words(&without_comments(&user.code)) {
                 if let Some(section) = sections.get_mut(word).filter(|section| section.is_some() && **section > at) {
                     *section = None;
                     settled = false;
@@ -67,6 +67,17 @@ pub fn arrange(header: &str, sources: &Path) -> String {
     }
     texts.extend(items[end..].iter().map(text));
     texts.join("\n\n") + "\n"
+}
+
+/// The comments of a struct's fields speak of functions; they need nothing.
+fn without_comments(code: &str) -> String {
+    let mut rest = code;
+    let mut bare = String::new();
+    while let Some((before, after)) = rest.split_once("/*") {
+        bare.push_str(before);
+        rest = after.split_once("*/").map_or("", |(_, after)| after);
+    }
+    bare + rest
 }
 
 fn module_of(item: &Item, modules: &[Module]) -> Option<usize> {
@@ -120,7 +131,7 @@ mod tests {
             doc("#define NYARIO_B 2"),
             doc("typedef int nyario_t;"),
             doc("typedef int nyario_u;"),
-            doc("typedef int nyario_x[NYARIO_B];"),
+            doc("typedef int nyario_x[NYARIO_B] /* See nyario_two. */;"),
             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n".to_string(),
             doc("NYARIO_EXTERN nyario_x nyario_one(nyario_t);"),
             doc("NYARIO_EXTERN int nyario_two(nyario_t, nyario_u);"),
@@ -128,7 +139,10 @@ mod tests {
         ];
         let arranged = arrange(&header.concat(), &folder);
         std::fs::remove_dir_all(&folder).unwrap();
-        let lines: Vec<&str> = arranged.lines().filter(|line| !line.contains('*') || line.contains("----")).collect();
+        let lines: Vec<&str> = arranged
+            .lines()
+            .filter(|line| !line.contains('*') || line.contains("----") || line.contains("typedef"))
+            .collect();
         let lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
         let wanted = [
             "#ifdef __cplusplus",
@@ -138,7 +152,7 @@ mod tests {
             "typedef int nyario_t;",
             &banner("One"),
             "#define NYARIO_A 1",
-            "typedef int nyario_x[NYARIO_B];",
+            "typedef int nyario_x[NYARIO_B] /* See nyario_two. */;",
             "NYARIO_EXTERN nyario_x nyario_one(nyario_t);",
             &banner("Two, and more"),
             "typedef int nyario_u;",

@@ -46,6 +46,14 @@ impl World {
         matches!(self.file(file).kind, FileKind::Socket(_) | FileKind::Datagram(_))
     }
 
+    /// How long the message is that would be received next.
+    pub(crate) fn next_message(&mut self, file: FileId) -> Option<usize> {
+        match &self.file(file).kind {
+            FileKind::Datagram(datagram) => datagram.inbox.front().map(Vec::len),
+            _ => None,
+        }
+    }
+
     /// # Safety
     ///
     /// The memory must be lent for writing.

@@ -13,6 +13,9 @@ impl World {
             Ok(file) => file,
             Err(error) => return error,
         };
+        if ![libc::SHUT_RD, libc::SHUT_WR, libc::SHUT_RDWR].contains(&how) {
+            return -libc::EINVAL;
+        }
         let socket = self.socket_of(file).expect("checked above");
         let State::Connected { receive, send } = socket.state else { return -libc::ENOTCONN };
         let wire = socket.wire;

@@ -21,6 +21,8 @@ pub(crate) struct File {
     /// Descriptors and operations under way that hold it.
     pub(crate) holders: u32,
     pub(crate) nonblocking: bool,
+    /// It knows `RWF_NOWAIT`: a pipe does until the first splice.
+    pub(crate) nowait: bool,
     /// Who is to be told when its readiness changes.
     pub(crate) watchers: Vec<Watcher>,
 }

@@ -255,17 +255,18 @@ unsafe impl Kernel for Model {
             Ok(file) => file,
             Err(error) => return error as isize,
         };
+        let whole = world.next_message(file).unwrap_or(0);
         // SAFETY: the caller answers for the message and what it leads to.
-        let result = unsafe {
-            let parts = transfer::vectors((*msg).msg_iov, (*msg).msg_iovlen);
-            world.read_file(file, &parts, flags & libc::MSG_PEEK != 0)
-        };
+        let parts = unsafe { transfer::vectors((*msg).msg_iov, (*msg).msg_iovlen) };
+        // SAFETY: as above.
+        let result = unsafe { world.read_file(file, &parts, flags & libc::MSG_PEEK != 0) };
         if result >= 0 {
             // SAFETY: as above. No message here has an address or control data.
             unsafe {
                 (*msg).msg_namelen = 0;
                 (*msg).msg_controllen = 0;
-                (*msg).msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
+                let cut = if whole > transfer::length(&parts) { libc::MSG_TRUNC } else { 0 };
+                (*msg).msg_flags = cut | (flags & libc::MSG_CMSG_CLOEXEC);
             }
         }
         world.note(|| format!("recvmsg({fd}) = {result}"));
@@ -297,7 +298,7 @@ unsafe impl Kernel for Model {
             Err(error) => return error as isize,
         };
         let nowait = flags & libc::RWF_NOWAIT != 0;
-        if nowait && !world.character.features.nowait_streams {
+        if nowait && !world.knows_nowait(file) {
             return -(libc::EOPNOTSUPP as isize);
         }
         // SAFETY: the caller answers for the vectors and what they lead to.
@@ -314,7 +315,7 @@ unsafe impl Kernel for Model {
             Err(error) => return error as isize,
         };
         let nowait = flags & libc::RWF_NOWAIT != 0;
-        if nowait && !world.character.features.nowait_streams {
+        if nowait && !world.knows_nowait(file) {
             return -(libc::EOPNOTSUPP as isize);
         }
         // SAFETY: the caller answers for the vectors and what they lead to.

@@ -181,23 +181,43 @@ impl World {
         if self.strikes(interrupted) {
             return -libc::EINTR;
         }
+        if len == 0 {
+            return 0;
+        }
+        for file in [from, to] {
+            if matches!(self.file(file).kind, FileKind::PipeReader(_) | FileKind::PipeWriter(_)) {
+                self.file(file).nowait = false;
+            }
+        }
         let source = match &self.file(from).kind {
             &FileKind::PipeReader(flow) => flow,
             FileKind::Socket(socket) => match socket.state {
                 State::Connected { receive, .. } => receive,
                 _ => return -libc::ENOTCONN,
             },
+            FileKind::PipeWriter(_) => return -libc::EBADF,
             _ => return -libc::EINVAL,
         };
+        let out_of_pipe = self.flow(source).wire == Wire::Pipe;
+        if out_of_pipe && self.flow(source).bytes.is_empty() {
+            // Whether there is room is nobody's concern.
+            let ended = self.flow(source).end == End::Arrived;
+            match &self.file(to).kind {
+                FileKind::PipeWriter(flow) if *flow == source => return -libc::EINVAL,
+                FileKind::PipeWriter(_) | FileKind::Socket(_) if !ended => return -libc::EAGAIN,
+                FileKind::Socket(_) => return 0,
+                _ => {}
+            }
+        }
         let sink = match self.sink(to) {
             Ok(sink) => sink,
             Err(error) => return error,
         };
-        if self.flow(source).wire != Wire::Pipe && self.flow(sink).wire != Wire::Pipe {
+        if sink == source || (!out_of_pipe && self.flow(sink).wire != Wire::Pipe) {
             return -libc::EINVAL;
         }
         let room = self.flow(sink).room().min(len);
-        if room == 0 && len > 0 {
+        if room == 0 {
             self.flow(sink).starved = true;
             return -libc::EAGAIN;
         }
@@ -244,6 +264,7 @@ impl World {
                 State::Connected { .. } => return Err(-libc::EPIPE),
                 _ => return Err(-libc::ENOTCONN),
             },
+            FileKind::PipeReader(_) => return Err(-libc::EBADF),
             _ => return Err(-libc::EINVAL),
         };
         let flow = self.flow(sink);

@@ -192,7 +192,7 @@ impl World {
 
     /// A file that nobody holds yet.
     pub(crate) fn add_file(&mut self, kind: FileKind, nonblocking: bool) -> FileId {
-        self.files.push(Some(File { kind, holders: 0, nonblocking, watchers: Vec::new() }));
+        self.files.push(Some(File { kind, holders: 0, nonblocking, nowait: true, watchers: Vec::new() }));
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -364,6 +364,11 @@ impl World {
 
     pub(crate) fn is_pipe(&mut self, file: FileId) -> bool {
         matches!(self.file(file).kind, FileKind::PipeWriter(_))
+    }
+
+    /// Whether the file knows `RWF_NOWAIT`.
+    pub(crate) fn knows_nowait(&mut self, file: FileId) -> bool {
+        self.character.features.nowait_streams && self.file(file).nowait
     }
 
     pub(crate) fn is_regular(&mut self, file: FileId) -> bool {

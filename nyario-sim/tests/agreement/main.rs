@@ -8,6 +8,7 @@ mod paths;
 mod rings;
 mod sockets;
 mod streams;
+mod transfers;
 
 use ground::{Ground, Told};
 use nyario_core::sys::Linux;
@@ -52,6 +53,9 @@ scripts! {
         messages_through_a_ring;
     paths: a_leftover;
     files: a_file, a_file_through_a_ring;
+    transfers: into_a_pipe, out_of_a_pipe, out_of_a_pipe_into_a_full_one, into_a_full_pipe, between_pipes, no_pipe,
+        from_a_connection_that_is_none, a_part_of_a_file, a_file_and_no_room, only_looked_at, a_message_and_its_room,
+        who_is_there, polls_of_what_is_always_ready;
     rings: a_receive, a_receive_in_advance, a_cancel, a_cancel_of_nothing, a_poll, many_from_one, many_and_no_buffers,
         an_end_of_many, a_half_close_of_many, deaf_ears_of_many, many_cancelled, accepts, more_than_fit, misuse, a_send_to_who_left, time_out;
 }
