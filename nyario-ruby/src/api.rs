@@ -1,7 +1,7 @@
 //! `Nyario.*`.
 
 use crate::looped::{self, Job, Looped, QFALSE, QNIL, READ_MAX, Waited};
-use crate::{blocking, descriptor, fiber, raise, server, task, wait};
+use crate::{blocking, descriptor, fiber, raise, scheduler, server, task, wait};
 use magnus::rb_sys::{AsRawValue, protect};
 use magnus::{Error, RModule, Ruby, Value, function, prelude::*};
 use nyario_core::driver::{Op, OpId};
@@ -316,7 +316,9 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
         }
         (*looped).running = true;
         (*looped).root = rb_sys::rb_fiber_current();
+        let mut installed = false;
         let ran = protect(|| {
+            installed = scheduler::install(looped);
             loop {
                 fiber::run_ready(looped);
                 server::forget_closed(looped);
@@ -341,17 +343,25 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
             return Err(Error::new(ruby.exception_runtime_error(), looped::PARENTS));
         }
         let ended = end(looped);
+        let removed = if installed { protect(|| remove_scheduler()).map(drop) } else { Ok(()) };
         let failure = (*looped).failure;
         let closed = server::close_all(looped);
         looped::free(looped);
         ran?;
         ended?;
+        removed?;
         closed?;
         if failure != QNIL {
             protect(|| rb_sys::rb_exc_raise(failure))?;
         }
         Ok(())
     }
+}
+
+unsafe fn remove_scheduler() -> VALUE {
+    // SAFETY: called in `run_loop`, under `protect`.
+    unsafe { scheduler::remove() };
+    QNIL
 }
 
 /// Ends what the loop drives. An exception that comes meanwhile does not shorten it, and is handed on.

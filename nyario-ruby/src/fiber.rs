@@ -10,7 +10,7 @@ use rb_sys::{VALUE, rb_errinfo, rb_fiber_transfer, rb_jump_tag, rb_protect, rb_s
 use std::ffi::{c_char, c_int, c_long};
 
 /// Ruby's tag of a thread that is being killed: no exception, and nobody may stop it.
-const KILLED: c_int = 8;
+pub(crate) const KILLED: c_int = 8;
 
 /// Finds a fiber for a job. Without one (Ruby has no stack left) that is reported, and the job is not begun.
 ///
@@ -108,7 +108,6 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
     // SAFETY: as in `body`; may raise, under `rb_protect`. The task lies on this stack meanwhile.
     unsafe {
         match (&(*looped).waiters)[slot as usize].job {
-            Job::None => {}
             Job::Serve { conn, callable } => {
                 let connection = crate::connection::wrap(conn, (*looped).id);
                 let call = rb_sys::rb_intern(c"call".as_ptr());
@@ -118,6 +117,8 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
                 let value = rb_sys::rb_proc_call(block, rb_sys::rb_ary_new());
                 (*typed::unwrap::<Task>(task)).value = value;
             }
+            // A fiber of `Fiber.schedule` runs its own block, and the others are no fibers.
+            _ => {}
         }
     }
     QNIL
@@ -125,16 +126,16 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
 
 /// Sees a job off: its connection ends, whoever joins its task is told, and an exception is reported. One that came
 /// `early` has not to do with the job.
-unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: bool) {
+pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: bool) {
     // SAFETY: as in `body`.
     unsafe {
         let job = (&(*looped).waiters)[slot as usize].job;
         (*looped).jobs -= 1;
+        let told = error != QNIL && !early && !is_ordinary(looped, error);
         match job {
-            Job::None => {}
             Job::Serve { conn, .. } => {
                 (*looped).runtime.finish(conn);
-                if error != QNIL && !early && !is_ordinary(looped, error) {
+                if told {
                     report("nyario: a handler failed, its connection is closed: ", error);
                 }
             }
@@ -142,10 +143,12 @@ unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: bool) {
                 let task = typed::unwrap::<Task>(task);
                 (*task).error = error;
                 let unheard = (*task).end(&mut (*looped).runtime);
-                if unheard && error != QNIL && !early && !is_ordinary(looped, error) {
+                if unheard && told {
                     report("nyario: a task failed: ", error);
                 }
             }
+            Job::Scheduled if told => report("nyario: a fiber failed: ", error),
+            _ => {}
         }
         if error != QNIL && (early || !is_the_jobs(error)) && (*looped).failure == QNIL {
             (*looped).failure = error;
@@ -186,7 +189,11 @@ unsafe fn is_a(error: VALUE, class: VALUE) -> bool {
 }
 
 /// The exception that `rb_protect` caught. What is thrown without one (`throw`, `break`) becomes a text.
-unsafe fn take_error() -> VALUE {
+///
+/// # Safety
+///
+/// The GVL is held, and `rb_protect` has just said that something was raised.
+pub(crate) unsafe fn take_error() -> VALUE {
     // SAFETY: the GVL is held.
     unsafe {
         let error = rb_errinfo();

@@ -20,6 +20,7 @@ mod descriptor;
 mod fiber;
 mod looped;
 mod raise;
+mod scheduler;
 mod server;
 mod task;
 mod typed;
@@ -34,6 +35,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     nyario.const_set("VERSION", env!("CARGO_PKG_VERSION"))?;
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
+    scheduler::define(nyario);
     api::define(ruby, nyario)
 }
 

@@ -3,14 +3,15 @@
 use crate::fiber;
 use crate::raise;
 use crate::typed::{self, DataType, Typed};
+use crate::wait;
 use nyario_core::conn::ConnId;
-use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
+use nyario_core::driver::{Config, Driver, Op, OpId, Submitted, Waker};
 use nyario_core::local;
 use nyario_core::runtime::{Event, NOBODY, Runtime, Stopper};
 use nyario_core::sys::{Errno, Fd, Linux};
 use rb_sys::{VALUE, rb_fiber_current, rb_fiber_transfer, rb_gc_mark, rb_jump_tag, rb_protect};
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, c_int};
 use std::mem::{ManuallyDrop, replace};
 use std::ptr::null_mut;
@@ -56,6 +57,19 @@ pub(crate) enum Job {
         block: VALUE,
         task: VALUE,
     },
+    /// Run what `Fiber.schedule` was given; the fiber ends with it.
+    Scheduled,
+    /// Not a fiber's slot at all: a timer that raises in the fiber (see `scheduler::timeout`). `what` is an array, an
+    /// exception's class and its arguments.
+    Timeout {
+        fiber: VALUE,
+        what: VALUE,
+    },
+    /// Nor is this: one of several operations whose end unblocks the fiber (see `scheduler::select`).
+    #[cfg(ruby_gte_3_2)]
+    Watch {
+        fiber: VALUE,
+    },
 }
 
 /// A fiber that waits or runs on this loop.
@@ -69,7 +83,44 @@ pub(crate) struct Waiter {
     pub(crate) job: Job,
     /// It gave control away past the loop, and is to get it back.
     bypassed: bool,
+    /// It is among those that are ready because it has let others go first.
+    queued: bool,
+    /// It waits for somebody to unblock it, besides what it is parked on.
+    pub(crate) blocked: bool,
+    /// Somebody has; it is among those that are ready.
+    unblocked: bool,
+    /// What is to be raised where it is parked, or nil: an exception, or an array of its class and arguments. It is among
+    /// those that are ready.
+    raised: VALUE,
 }
+
+impl Waiter {
+    fn new(fiber: VALUE) -> Waiter {
+        Waiter {
+            fiber,
+            sequence: 0,
+            result: 0,
+            op: OpId::NONE,
+            job: Job::None,
+            bypassed: false,
+            queued: false,
+            blocked: false,
+            unblocked: false,
+            raised: QNIL,
+        }
+    }
+}
+
+/// What is to be raised in a fiber as soon as it would wait.
+pub(crate) struct Pending {
+    fiber: VALUE,
+    what: VALUE,
+    /// The timer's slot, or `NO_SLOT`.
+    timer: Slot,
+}
+
+/// How a wait ended that somebody ended with [`unblock`]: no operation completes with that.
+pub(crate) const UNBLOCKED: i32 = i32::MAX;
 
 pub(crate) struct Handler {
     pub(crate) callable: VALUE,
@@ -86,8 +137,16 @@ pub(crate) struct Looped {
     pub(crate) id: u64,
     /// Gone once the loop is `over`.
     pub(crate) runtime: ManuallyDrop<Runtime<Linux>>,
+    /// None once the loop is over: it holds a descriptor.
+    waker: Option<Waker<Linux>>,
     pub(crate) waiters: Vec<Waiter>,
     free: Vec<Slot>,
+    /// Where each fiber is.
+    places: HashMap<VALUE, Slot>,
+    /// What fibers that do not wait are to be told when they do.
+    pending: Vec<Pending>,
+    /// Fibers of others that are parked.
+    pub(crate) guests: usize,
     /// Fibers of ours that have no job.
     pool: Vec<Slot>,
     pub(crate) ready: VecDeque<Slot>,
@@ -145,7 +204,19 @@ impl Typed for Root {
                         rb_gc_mark(block);
                         rb_gc_mark(task);
                     }
+                    Job::Scheduled => {}
+                    #[cfg(ruby_gte_3_2)]
+                    Job::Watch { fiber } => rb_gc_mark(fiber),
+                    Job::Timeout { fiber, what } => {
+                        rb_gc_mark(fiber);
+                        rb_gc_mark(what);
+                    }
                 }
+                rb_gc_mark(waiter.raised);
+            }
+            for pending in &looped.pending {
+                rb_gc_mark(pending.fiber);
+                rb_gc_mark(pending.what);
             }
             for handler in &looped.handlers {
                 rb_gc_mark(handler.callable);
@@ -208,14 +279,19 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         }
     }
     let driver = Driver::new(Linux, &Config::from_env()?)?;
-    let runtime = Runtime::new(driver);
+    let mut runtime = Runtime::new(driver);
+    let waker = runtime.driver().waker();
     let stopper = runtime.stopper();
     let id = LOOPS.fetch_add(1, Ordering::Relaxed);
     let looped = Box::into_raw(Box::new(Looped {
         id,
         runtime: ManuallyDrop::new(runtime),
+        waker: Some(waker),
         waiters: Vec::new(),
         free: Vec::new(),
+        places: HashMap::new(),
+        pending: Vec::new(),
+        guests: 0,
         pool: Vec::new(),
         ready: VecDeque::new(),
         handlers: Vec::new(),
@@ -262,6 +338,7 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         (*looped).over = true;
         (*looped).running = false;
         ManuallyDrop::drop(&mut (*looped).runtime);
+        (*looped).waker = None;
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
         (*looped).scratch = Box::default();
@@ -315,27 +392,73 @@ impl Looped {
     }
 
     pub(crate) fn enter(&mut self, fiber: VALUE) -> Slot {
-        match self.free.pop() {
+        let slot = match self.free.pop() {
             Some(slot) => {
                 self.waiters[slot as usize].fiber = fiber;
                 slot
             }
             None => {
-                let (op, job) = (OpId::NONE, Job::None);
-                self.waiters.push(Waiter { fiber, sequence: 0, result: 0, op, job, bypassed: false });
+                self.waiters.push(Waiter::new(fiber));
                 (self.waiters.len() - 1) as Slot
             }
+        };
+        if fiber != QNIL {
+            self.places.insert(fiber, slot);
         }
+        slot
     }
 
     pub(crate) fn leave(&mut self, slot: Slot) {
         let waiter = &mut self.waiters[slot as usize];
-        (waiter.fiber, waiter.job, waiter.bypassed) = (QNIL, Job::None, false);
+        let fiber = replace(&mut waiter.fiber, QNIL);
+        (waiter.job, waiter.bypassed) = (Job::None, false);
+        self.places.remove(&fiber);
         self.free.push(slot);
     }
 
+    /// Ends the wait of a fiber that is blocked. `false`: it is not.
+    pub(crate) fn unblock(&mut self, fiber: VALUE) -> bool {
+        let Some(&slot) = self.places.get(&fiber) else { return false };
+        let waiter = &mut self.waiters[slot as usize];
+        if !replace(&mut waiter.blocked, false) {
+            return false;
+        }
+        waiter.unblocked = true;
+        if waiter.raised == QNIL {
+            self.ready.push_back(slot);
+        }
+        true
+    }
+
+    /// Raises in a fiber: where it is parked, or else where it would next wait. `what` is an exception, or an array of its
+    /// class and its arguments.
+    pub(crate) fn raise_in(&mut self, fiber: VALUE, what: VALUE, timer: Slot) {
+        let place = self.places.get(&fiber).map(|&slot| (slot, &mut self.waiters[slot as usize]));
+        match place {
+            Some((slot, waiter)) if waiter.op != OpId::NONE && waiter.raised == QNIL => {
+                waiter.raised = what;
+                if !waiter.unblocked {
+                    self.ready.push_back(slot);
+                }
+            }
+            _ => self.pending.push(Pending { fiber, what, timer }),
+        }
+    }
+
+    /// Takes back what a timer has raised and nobody has been told.
+    pub(crate) fn unraise(&mut self, timer: Slot) {
+        self.pending.retain(|pending| pending.timer != timer);
+    }
+
+    /// What is to be raised in the fiber now that it would wait.
+    fn take_pending(&mut self, slot: Slot) -> Option<VALUE> {
+        let fiber = self.waiters[slot as usize].fiber;
+        let at = self.pending.iter().position(|pending| pending.fiber == fiber)?;
+        Some(self.pending.remove(at).what)
+    }
+
     /// Stops waiting for what the fiber in `slot` is parked on; its completion will meet nobody.
-    fn forget(&mut self, slot: Slot) {
+    pub(crate) fn forget(&mut self, slot: Slot) {
         let op = replace(&mut self.waiters[slot as usize].op, OpId::NONE);
         self.runtime.cancel(op);
     }
@@ -371,6 +494,18 @@ impl Looped {
         false
     }
 
+    /// The fiber that runs ends, and Ruby goes on with the root fiber.
+    pub(crate) fn depart(&mut self) {
+        (self.current, self.switching) = (NO_SLOT, true);
+    }
+
+    /// Ends the loop's wait, from a thread that is not its own.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
     pub(crate) fn has_work(&self) -> bool {
         self.jobs > 0 || self.runtime.serving() > 0
     }
@@ -390,7 +525,7 @@ impl Looped {
     ///
     /// As [`Runtime::submit`].
     #[inline(always)]
-    unsafe fn submit(&mut self, slot: Slot, op: Op, deadline: u64) -> Submitted {
+    pub(crate) unsafe fn submit(&mut self, slot: Slot, op: Op, deadline: u64) -> Submitted {
         let waiter = &mut self.waiters[slot as usize];
         waiter.sequence = (waiter.sequence + 1) & 0x3fff_ffff;
         let word = self.word(slot);
@@ -424,6 +559,7 @@ unsafe fn next(looped: *mut Looped) -> Slot {
         }
         (*looped).chain -= 1;
         if let Some(slot) = (*looped).ready.pop_front() {
+            (&mut (*looped).waiters)[slot as usize].queued = false;
             return slot;
         }
         loop {
@@ -435,7 +571,16 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                     if u64::from(known.sequence) == waiter >> 34 && known.op != OpId::NONE {
                         known.op = OpId::NONE;
                         known.result = result;
-                        return slot;
+                        match known.job {
+                            Job::Timeout { fiber, what } if result == 0 => (*looped).raise_in(fiber, what, slot),
+                            Job::Timeout { .. } => {}
+                            #[cfg(ruby_gte_3_2)]
+                            Job::Watch { fiber } => drop((*looped).unblock(fiber)),
+                            _ => return slot,
+                        }
+                        if let Some(slot) = (*looped).ready.pop_front() {
+                            return slot;
+                        }
                     }
                 }
                 Some(Event::Start { conn, handler }) => {
@@ -476,6 +621,15 @@ pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) -> c_int {
             let mut state = 0;
             if to == NO_SLOT {
                 rb_protect(Some(transfer), (*looped).root, &mut state);
+                if state != 0 && !(*looped).is_gone() && (*looped).current == to && refused() {
+                    // The root fiber waits for this one to yield to it, so the turn is taken here.
+                    ((*looped).current, (*looped).switching) = (me, false);
+                    rb_protect(Some(turn_here), looped as VALUE, &mut state);
+                    if state != 0 || (*looped).is_gone() {
+                        return state;
+                    }
+                    continue;
+                }
             } else {
                 let waiter = &raw mut (&mut (*looped).waiters)[to as usize];
                 // That one goes on in Ruby's own code, so it does not say that it has arrived.
@@ -500,6 +654,17 @@ pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) -> c_int {
 unsafe extern "C" fn transfer(fiber: VALUE) -> VALUE {
     // SAFETY: called with the GVL held; may raise, under `rb_protect`.
     unsafe { rb_fiber_transfer(fiber, 0, std::ptr::null()) }
+}
+
+unsafe extern "C" fn turn_here(looped: VALUE) -> VALUE {
+    let looped = looped as *mut Looped;
+    // SAFETY: called above, with the GVL held; may raise, under `rb_protect`.
+    unsafe {
+        (*looped).refill_chain();
+        wait::turn(looped);
+        rb_sys::rb_thread_check_ints();
+    }
+    QNIL
 }
 
 unsafe extern "C" fn refuse(looped: VALUE) -> VALUE {
@@ -550,12 +715,38 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
                 }
                 return Waited { result: 0, tag };
             }
-            let waiter = &(&(*looped).waiters)[me as usize];
+            let waiter = &mut (&mut (*looped).waiters)[me as usize];
             if waiter.op == OpId::NONE {
                 return Waited { result: waiter.result, tag: 0 };
             }
+            let raised = replace(&mut waiter.raised, QNIL);
+            let unblocked = replace(&mut waiter.unblocked, false);
+            if raised != QNIL || unblocked {
+                (*looped).forget(me);
+                let tag = if raised == QNIL { 0 } else { tag_of(raised) };
+                return Waited { result: UNBLOCKED, tag };
+            }
         }
     }
+}
+
+/// Ruby's tag of an exception that is not raised yet.
+#[cold]
+unsafe fn tag_of(what: VALUE) -> c_int {
+    unsafe extern "C" fn raise(what: VALUE) -> VALUE {
+        // SAFETY: called below, with the GVL held; an array holds a class and its arguments, and lies on this stack.
+        unsafe {
+            if !rb_sys::RB_TYPE_P(what, rb_sys::ruby_value_type::RUBY_T_ARRAY) {
+                rb_sys::rb_exc_raise(what);
+            }
+            let (count, items) = (rb_sys::RARRAY_LEN(what), rb_sys::RARRAY_CONST_PTR(what));
+            rb_sys::rb_exc_raise(rb_sys::rb_make_exception(count as c_int, items))
+        }
+    }
+    let mut tag = 0;
+    // SAFETY: called with the GVL held.
+    unsafe { rb_protect(Some(raise), what, &mut tag) };
+    tag
 }
 
 /// As [`park`], for an operation that borrows memory: whatever is raised, the operation ends first.
@@ -577,12 +768,51 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
                 let op = (&(*looped).waiters)[me as usize].op;
                 (*looped).runtime.cancel(op);
             }
-            let waiter = &(&(*looped).waiters)[me as usize];
+            let waiter = &mut (&mut (*looped).waiters)[me as usize];
             if waiter.op == OpId::NONE {
                 waited.result = waiter.result;
                 return waited;
             }
+            let raised = replace(&mut waiter.raised, QNIL);
+            if raised != QNIL {
+                waited.tag = tag_of(raised);
+                let op = (&(*looped).waiters)[me as usize].op;
+                (*looped).runtime.cancel(op);
+            }
         }
+    }
+}
+
+/// Lets the caller's fiber wait: `work` is told its slot, and what it came to is returned; or `None` when the caller has
+/// no fiber to suspend.
+///
+/// # Safety
+///
+/// The GVL is held, `looped` is the thread's own and runs, and the caller holds no borrow of it.
+#[inline(always)]
+unsafe fn in_slot(looped: *mut Looped, work: impl FnOnce(Slot) -> Waited) -> Option<Waited> {
+    // SAFETY: as above. The object keeps the loop's memory while this fiber is parked.
+    unsafe {
+        let (object, before) = ((*looped).object, (*looped).current);
+        let me = me(looped);
+        let (slot, guest) = match me {
+            Me::Ours(slot) => (slot, false),
+            Me::Guest(slot) => (slot, true),
+            Me::Root => return None,
+        };
+        (*looped).guests += usize::from(guest);
+        let pending = if (*looped).pending.is_empty() { None } else { (*looped).take_pending(slot) };
+        let waited = match pending {
+            None => work(slot),
+            Some(what) => Waited { result: UNBLOCKED, tag: tag_of(what) },
+        };
+        if guest && !(*looped).is_gone() {
+            (*looped).leave(slot);
+            (*looped).guests -= 1;
+            (*looped).current = before;
+        }
+        std::hint::black_box(object);
+        Some(waited)
     }
 }
 
@@ -594,25 +824,61 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
 /// borrows stays valid until it ends. `begun` is told its name if it has to wait.
 #[inline]
 pub(crate) unsafe fn carry_out(looped: *mut Looped, op: Op, deadline: u64, begun: impl FnOnce(OpId)) -> Option<Waited> {
-    // SAFETY: as above. The object keeps the loop's memory while this fiber is parked.
+    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. });
+    // SAFETY: as above.
     unsafe {
-        let (object, before) = ((*looped).object, (*looped).current);
-        let me = me(looped);
-        let (Me::Ours(slot) | Me::Guest(slot)) = me else { return None };
-        let borrows = matches!(op, Op::Read { .. } | Op::Write { .. });
-        let waited = match (*looped).submit(slot, op, deadline) {
+        in_slot(looped, |slot| match (*looped).submit(slot, op, deadline) {
             Submitted::Done(result) => Waited { result, tag: 0 },
             Submitted::Pending(id) => {
                 begun(id);
                 if borrows { park_to_the_end(looped, slot) } else { park(looped, slot) }
             }
-        };
-        if matches!(me, Me::Guest(_)) && !(*looped).is_gone() {
-            (*looped).leave(slot);
-            (*looped).current = before;
-        }
-        std::hint::black_box(object);
-        Some(waited)
+        })
+    }
+}
+
+/// Parks the caller's fiber until somebody unblocks it ([`UNBLOCKED`]), its deadline passes (0), or something is raised.
+///
+/// # Safety
+///
+/// As [`carry_out`].
+pub(crate) unsafe fn block(looped: *mut Looped, deadline: u64) -> Option<Waited> {
+    // SAFETY: as above; a park borrows nothing.
+    unsafe {
+        in_slot(looped, |slot| {
+            let submitted = (*looped).submit(slot, Op::Park, deadline);
+            let Submitted::Pending(_) = submitted else { return Waited { result: -libc::ECANCELED, tag: 0 } };
+            (&mut (*looped).waiters)[slot as usize].blocked = true;
+            let waited = park(looped, slot);
+            if !(*looped).is_gone() {
+                (&mut (*looped).waiters)[slot as usize].blocked = false;
+            }
+            waited
+        })
+    }
+}
+
+/// Lets the other fibers that are ready run first; `first` the very first, if there is one.
+///
+/// # Safety
+///
+/// As [`carry_out`].
+pub(crate) unsafe fn yield_to(looped: *mut Looped, first: Option<Slot>) -> Option<Waited> {
+    // SAFETY: as above.
+    unsafe {
+        in_slot(looped, |slot| {
+            (&mut (*looped).waiters)[slot as usize].queued = true;
+            (*looped).ready.push_back(slot);
+            if let Some(first) = first {
+                (*looped).ready.push_front(first);
+            }
+            let tag = give_way(looped, slot);
+            if !(*looped).is_gone() && replace(&mut (&mut (*looped).waiters)[slot as usize].queued, false) {
+                // Something else than its turn has brought it back.
+                (*looped).ready.retain(|&other| other != slot);
+            }
+            Waited { result: 0, tag }
+        })
     }
 }
 

@@ -46,6 +46,16 @@ pub(crate) unsafe fn runtime(message: &str) -> ! {
     unsafe { with(rb_eRuntimeError, message) }
 }
 
+/// Raises an exception of the class of that name.
+///
+/// # Safety
+///
+/// The GVL is held, and there is such a class.
+pub(crate) unsafe fn of_class(name: &std::ffi::CStr, message: &str) -> ! {
+    // SAFETY: as above.
+    unsafe { with(rb_sys::rb_path2class(name.as_ptr()), message) }
+}
+
 unsafe fn with(class: VALUE, message: &str) -> ! {
     // SAFETY: the message is copied before anything is raised.
     unsafe {

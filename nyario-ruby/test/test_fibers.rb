@@ -380,14 +380,16 @@ class TestFibers < NyarioTest
     end
   end
 
-  def test_a_time_limit_in_a_job_ends_the_loop_cleanly
+  def test_a_time_limit_in_a_job_is_the_jobs_own
     %i[sleep read write].each do |name|
       isolated do
         pair = UNIXSocket.pair
         text = Random.new(6).bytes(2_000_000)
-        Nyario.spawn { Timeout.timeout(0.05) { WAITS[name].call(pair, text) } }
-        # The limit is the thread's: it does not matter which of its fibers is met.
-        stderr_of { assert_raises(Timeout::Error) { Nyario.loop } }
+        other = Nyario.spawn { Nyario.sleep(0.1); :undisturbed }
+        limited = Nyario.spawn { Timeout.timeout(0.05) { WAITS[name].call(pair, text) } }
+        stderr_of { Nyario.loop }
+        assert_raises(Timeout::Error) { limited.value }
+        assert_equal :undisturbed, other.value
         text << "free"
         in_loop { Nyario.sleep(0.01) }
       end

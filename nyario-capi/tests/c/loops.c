@@ -64,6 +64,8 @@ static void *asks(void *arg) {
         char byte = 'x';
         int fd = nyario_dial(address);
         CHECK(fd >= 0);
+        if (fd < 0)
+            break;
         GIVES(nyario_write(fd, &byte, 1), 1);
         GIVES(nyario_read(fd, &byte, 1), 1);
         CHECK(byte >= 0 && byte < LOOPS);

@@ -72,19 +72,39 @@ static void wait_for_the_loop(void) {
     CHECK(atomic_load(&ran) == 1);
 }
 
+static void *runs_and_exits(void *arg) {
+    runs_once(arg);
+    GIVES(nyario_exit(NULL), 0);
+    return NULL;
+}
+
+static void may_exit(void) {
+    atomic_int ran = 0;
+    find_home();
+    for (int i = 0; i < 3; i++)
+        GIVES(nyario_post(home, runs_and_exits, &ran), 0);
+    GIVES(nyario_loop(), 0);
+    CHECK(atomic_load(&ran) == 3);
+}
+
 static void *tells_its_name(void *arg) {
     *(nyario_loop_id *)arg = nyario_loop_self();
     GIVES(nyario_post(*(nyario_loop_id *)arg, runs_once, NULL), 0);
     return NULL;
 }
 
-/* What the thread has not run goes with it. */
+/* What the thread has not run goes with it, and its name with what that held. */
 static void meet_nobody(void) {
     nyario_loop_id gone = 0;
     pthread_t thread;
+    int before = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(before);
     CHECK(pthread_create(&thread, NULL, tells_its_name, &gone) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(gone > 0 && gone != nyario_loop_self());
+    int after = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CHECK(after == before);
+    close(after);
     GIVES(nyario_post(gone, runs_once, NULL), -ESRCH);
     GIVES(nyario_post(0, runs_once, NULL), -ESRCH);
     GIVES(nyario_post(-1, runs_once, NULL), -ESRCH);
@@ -216,6 +236,7 @@ static void do_not_reach_the_parent(void) {
 int main(void) {
     TEST(come_in_order);
     TEST(wait_for_the_loop);
+    TEST(may_exit);
     TEST(meet_nobody);
     TEST(pass_between_loops);
     TEST(hand_over_connections);

@@ -62,6 +62,8 @@ static void *waits(void *arg) {
 
     GIVES(nyario_wait(getpid(), &status, 0), -ECHILD);
     GIVES(nyario_wait(child, &status, 1 << 20), -EINVAL);
+    /* Linux has more options than waitpid. */
+    GIVES(nyario_wait(child, &status, __WALL), -EINVAL);
     return arg;
 }
 

@@ -258,7 +258,7 @@ static void have_options(void) {
 }
 
 static void check_no_socket(int fd, int error) {
-    char buf[4];
+    char buf[4] = "";
     struct sockaddr_in addr = {.sin_family = AF_INET};
     uint32_t len = sizeof addr;
     struct iovec part = {buf, sizeof buf};

@@ -343,6 +343,11 @@ impl<K: Kernel> Driver<K> {
         self.ledger.fds.known(fd).is_some_and(|record| record.owned)
     }
 
+    /// Whether the descriptor is known to be a socket: it is known once anything was tried on it.
+    pub fn is_socket(&mut self, fd: Fd) -> bool {
+        self.ledger.fds.known(fd).is_some_and(|record| record.kind == Kind::Socket)
+    }
+
     /// Ends what waits on a number whose file is gone, and forgets it.
     fn disown(&mut self, fd: Fd) {
         if self.ledger.fds.known(fd).is_none() {

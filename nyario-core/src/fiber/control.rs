@@ -1,6 +1,7 @@
 //! A fiber's control block. It lies at the top of the fiber's own stack, and what the fiber runs lies right below it:
 //! spawning allocates nothing else, and the lines that a switch touches are neighbours.
 
+use super::checkers;
 use super::cold::Cold;
 use super::context::{Context, switch};
 use super::ending::wind_up;
@@ -110,7 +111,7 @@ impl Fiber {
         // SAFETY: forwarded from the caller; whoever runs reaches the control block through raw pointers only.
         unsafe {
             (*fiber).home = home;
-            switch(home, &raw const (*fiber).context, result as u32 as u64) == ENDED
+            cross(home, &raw const (*fiber).context, result as u32 as u64, Some((*fiber).slot)) == ENDED
         }
     }
 
@@ -125,7 +126,7 @@ impl Fiber {
         // SAFETY: forwarded from the caller; the fiber runs, so its `home` is where the loop is.
         unsafe {
             (*next).home = (*fiber).home;
-            switch(&raw mut (*fiber).context, &raw const (*next).context, SUSPENDED);
+            cross(&raw mut (*fiber).context, &raw const (*next).context, SUSPENDED, Some((*next).slot));
         }
     }
 
@@ -178,6 +179,7 @@ impl Fiber {
             if !(*fiber).cold.is_null() && !wind_up(fiber) {
                 (*fiber).end.1 = false;
             }
+            checkers::leave_for_ever();
             switch(&raw mut (*fiber).context, (*fiber).home, ENDED);
         }
         unreachable!("a fiber that has ended is not resumed");
@@ -191,13 +193,28 @@ impl Fiber {
     #[inline(always)]
     pub(super) unsafe fn suspend(fiber: *mut Fiber) -> i32 {
         // SAFETY: the fiber runs, so the loop has left its context in `home`.
-        unsafe { switch(&raw mut (*fiber).context, (*fiber).home, SUSPENDED) as i32 }
+        unsafe { cross(&raw mut (*fiber).context, (*fiber).home, SUSPENDED, None) as i32 }
     }
+}
+
+/// A switch to the stack of a fiber or, without one, to the loop's; checkers are told.
+///
+/// # Safety
+///
+/// That of [`switch`].
+#[inline(always)]
+unsafe fn cross(from: *mut Context, to: *const Context, word: u64, slot: Option<Slot>) -> u64 {
+    let left = checkers::leave(slot);
+    // SAFETY: forwarded from the caller.
+    let answer = unsafe { switch(from, to, word) };
+    checkers::arrived(left);
+    answer
 }
 
 /// What a new fiber begins with.
 unsafe extern "C" fn run<F: FnOnce() -> End>(whole: *mut u8) -> ! {
     let whole = whole.cast::<Whole<F>>();
+    checkers::begun();
     // SAFETY: `create` has laid it out there, and the code is taken out once.
     unsafe {
         let fiber = &raw mut (*whole).fiber;

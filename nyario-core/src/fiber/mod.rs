@@ -17,6 +17,7 @@
 
 mod blocking;
 mod callback;
+mod checkers;
 mod cold;
 mod context;
 mod control;

@@ -13,6 +13,7 @@
 //! the kernel, however many stacks there are. On older kernels a guard is a mapping, as is the stack above it, and
 //! `vm.max_map_count` bounds the fibers of a process, to 32,000 if nobody has raised it.
 
+use super::checkers::Checkers;
 use crate::sys::{Errno, Kernel, check, portable};
 
 /// What a fiber can use unless it asks for something else: generous, as only touched pages cost memory.
@@ -99,6 +100,11 @@ impl Slot {
         (self.low - GUARD_SIZE..self.low).contains(&addr)
     }
 
+    #[cfg(nyario_asan)]
+    pub(super) fn low(self) -> usize {
+        self.low
+    }
+
     /// Its size, what staggering takes included.
     pub(super) fn size(self) -> usize {
         (self.top - self.low).next_power_of_two()
@@ -118,12 +124,15 @@ pub(super) struct StackPool<K: Kernel> {
     shelves: [Shelf; Class::COUNT],
     /// How many stacks lie about that a trim would take the memory of.
     warm: usize,
+    checkers: Checkers,
 }
 
 /// The stacks of one size.
 #[derive(Default)]
 struct Shelf {
     slabs: Vec<usize>,
+    /// Its stacks as checkers know them.
+    known: Vec<usize>,
     /// Stacks nobody uses; the warmest last.
     free: Vec<Slot>,
     /// The fewest that were free since the last trim: nobody needed those.
@@ -134,7 +143,7 @@ struct Shelf {
 
 impl<K: Kernel> StackPool<K> {
     pub(super) fn new(kernel: K) -> StackPool<K> {
-        StackPool { kernel, shelves: Default::default(), warm: 0 }
+        StackPool { kernel, shelves: Default::default(), warm: 0, checkers: Checkers::new() }
     }
 
     pub(super) fn take(&mut self, class: Class) -> Result<Slot, Errno> {
@@ -149,10 +158,12 @@ impl<K: Kernel> StackPool<K> {
         } else {
             self.warm -= 1;
         }
+        self.checkers.open(slot.low, slot.size());
         Ok(slot)
     }
 
     pub(super) fn give(&mut self, slot: Slot) {
+        self.checkers.shut(slot.low, slot.size());
         self.shelves[slot.class().0 as usize].free.push(slot);
         self.warm += 1;
     }
@@ -180,6 +191,9 @@ impl<K: Kernel> StackPool<K> {
         }
         let shelf = &mut self.shelves[class.0 as usize];
         shelf.slabs.push(slab);
+        for index in 0..count {
+            self.checkers.learn(&mut shelf.known, slab + index * stride + GUARD_SIZE, class.size());
+        }
         let slots = (0..count).rev().map(|index| {
             let low = slab + index * stride + GUARD_SIZE;
             staggered(Slot { low, top: low + class.size() })
@@ -234,9 +248,11 @@ impl<K: Kernel> Drop for StackPool<K> {
                 // A fiber that ignored every cancel still has its frames there; they stay rather than dangle.
                 continue;
             }
+            let size = class.per_slab() * class.stride();
+            self.checkers.forget(&shelf.known, shelf.slabs.iter().map(|&slab| (slab, size)));
             for &slab in &shelf.slabs {
                 // SAFETY: every stack has been given back.
-                unsafe { self.kernel.munmap(slab as *mut u8, class.per_slab() * class.stride()) };
+                unsafe { self.kernel.munmap(slab as *mut u8, size) };
             }
         }
     }

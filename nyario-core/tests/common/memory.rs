@@ -86,7 +86,7 @@ pub fn stop_counting() -> Option<u64> {
 }
 
 /// How many milliseconds a thread that has been joined may take to free the rest of what it was given.
-const PATIENCE: u32 = 2000;
+pub const PATIENCE: u32 = 2000;
 
 /// Runs a scenario whose memory counts from here on.
 pub fn watch<T>(scenario: impl FnOnce() -> T) -> T {

@@ -128,12 +128,23 @@ pub fn on_config(variant: Variant, name: &'static str, scenario: impl FnOnce(&Co
     count_panics();
     let (before, mapped) = (open_descriptors(), masked::mapped());
     memory::watch(|| scenario(&config));
-    assert_eq!(open_descriptors(), before, "a scenario leaves no descriptor behind");
+    assert_eq!(settled(open_descriptors, &before), before, "a scenario leaves no descriptor behind");
     if !LEFTOVERS.swap(false, Ordering::Relaxed) {
         assert_eq!(masked::mapped(), mapped, "a scenario leaves nothing mapped");
         assert_eq!(memory::left(), 0, "a scenario leaves no memory behind");
     }
     assert_eq!(PANICS.load(Ordering::Relaxed), 0, "panics on fibers, which end the fiber alone");
+}
+
+/// What `look` sees once it is as before, or after a while: what a fiber has abandoned, a thread of the pool frees later.
+fn settled<T: PartialEq>(look: impl Fn() -> T, before: &T) -> T {
+    for _ in 0..memory::PATIENCE {
+        if look() == *before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    look()
 }
 
 static PANICS: AtomicIsize = AtomicIsize::new(0);

@@ -1,0 +1,221 @@
+//! `Nyario::Scheduler`: Ruby's own blocking calls on the loop.
+//!
+//! ```text
+//!   Fiber.schedule { socket.readpartial(4096) }
+//!        | Ruby calls scheduler.fiber          -> a Fiber of its own, entered in the loop, transferred to
+//!        |            scheduler.io_read(...)   -> tried at once; else an operation, and the fiber parks
+//!        |            scheduler.close          -> the loop runs until nobody is left
+//! ```
+//!
+//! A scheduler belongs to the loop of the thread that first calls one of its hooks. Which hooks there are, and what they
+//! are given, depends on the Ruby: `define` has the table.
+
+mod fiber;
+mod offload;
+#[cfg(ruby_gte_3_2)]
+mod select;
+mod sleep;
+mod timeout;
+mod transfer;
+mod wait;
+
+use crate::looped::{self, Looped, QNIL};
+use crate::typed::{self, DataType, Typed};
+use crate::{api, raise, wait as turning};
+use magnus::RModule;
+use nyario_core::sys::{Kernel, Linux};
+use rb_sys::{VALUE, rb_gc_mark};
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+/// What the Ruby object carries.
+struct Scheduler {
+    /// The loop that it drives, or null before its first hook. Its object keeps it.
+    looped: *mut Looped,
+    object: VALUE,
+    /// The loop is another's to run and to end: `Nyario.loop`'s.
+    lent: bool,
+}
+
+impl Typed for Scheduler {
+    const NAME: &'static CStr = c"Nyario::Scheduler";
+    const TYPE: &'static DataType = {
+        static TYPE: DataType = DataType::of::<Scheduler>();
+        &TYPE
+    };
+
+    fn mark(&self) {
+        // SAFETY: nil or a live object.
+        unsafe { rb_gc_mark(self.object) };
+    }
+}
+
+unsafe extern "C" fn allocate(class: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held.
+    unsafe { typed::wrap(class, Scheduler { looped: std::ptr::null_mut(), object: QNIL, lent: false }) }
+}
+
+/// The scheduler's loop: the calling thread's. A forked child finds that its parent's is gone, and gets one of its own.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller.
+unsafe fn loop_of(this: VALUE) -> *mut Looped {
+    // SAFETY: as above.
+    unsafe {
+        let scheduler = typed::unwrap::<Scheduler>(this);
+        let looped = (*scheduler).looped;
+        if !looped.is_null() && looped == looped::running() {
+            return looped;
+        }
+        bind(scheduler)
+    }
+}
+
+#[cold]
+unsafe fn bind(scheduler: *mut Scheduler) -> *mut Looped {
+    // SAFETY: as in `loop_of`.
+    unsafe {
+        if !(*scheduler).looped.is_null() && !(*(*scheduler).looped).is_gone() {
+            raise::runtime("the scheduler belongs to another thread");
+        }
+        let looped = match looped::get() {
+            Ok(looped) => looped,
+            Err(error) => raise::system_call(error.result()),
+        };
+        (*scheduler).lent = (*looped).running;
+        if !(*looped).running {
+            (*looped).running = true;
+            (*looped).root = rb_sys::rb_fiber_current();
+        }
+        ((*scheduler).looped, (*scheduler).object) = (looped, (*looped).object);
+        looped
+    }
+}
+
+/// The moment so many seconds from now, for a deadline; 0 for nil, which is none.
+///
+/// # Safety
+///
+/// The GVL is held; raises for what is no number.
+unsafe fn deadline(seconds: VALUE) -> u64 {
+    if seconds == QNIL {
+        return 0;
+    }
+    // SAFETY: as above.
+    let seconds = unsafe { rb_sys::NUM2DBL(seconds) };
+    if seconds.is_nan() {
+        // SAFETY: as above.
+        unsafe { raise::argument("the time must be a number of seconds") }
+    }
+    Linux.now().saturating_add((seconds.max(0.0) * 1e9).ceil() as u64).max(1)
+}
+
+/// Runs until no fiber is left that waits or is ready.
+unsafe extern "C" fn run(this: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held; no borrow outlives its statement.
+    unsafe {
+        let looped = loop_of(this);
+        (*looped).root = rb_sys::rb_fiber_current();
+        loop {
+            crate::fiber::run_ready(looped);
+            if (*looped).failure != QNIL {
+                let failure = std::mem::replace(&mut (*looped).failure, QNIL);
+                rb_sys::rb_exc_raise(failure);
+            }
+            if (*looped).jobs == 0 && (*looped).guests == 0 {
+                return QNIL;
+            }
+            turning::turn(looped);
+            rb_sys::rb_thread_check_ints();
+            if (*looped).is_gone() {
+                return QNIL;
+            }
+        }
+    }
+}
+
+/// The thread ends, or its scheduler is taken away: whatever is left runs to its end.
+unsafe extern "C" fn close(this: VALUE) -> VALUE {
+    // SAFETY: as in `run`. What is raised on the way leaves the loop to the thread, which frees it when it makes another.
+    unsafe {
+        let scheduler = typed::unwrap::<Scheduler>(this);
+        if (*scheduler).looped.is_null() || (*(*scheduler).looped).is_gone() || (*scheduler).lent {
+            return QNIL;
+        }
+        run(this);
+        let looped = (*scheduler).looped;
+        (*scheduler).looped = std::ptr::null_mut();
+        if !(*looped).is_gone() {
+            looped::free(looped);
+        }
+        QNIL
+    }
+}
+
+static CLASS: OnceLock<VALUE> = OnceLock::new();
+
+/// Gives the calling thread a scheduler of the loop that it is about to run, unless it has one: `true` when it did.
+///
+/// # Safety
+///
+/// The GVL is held, the loop is the thread's own, and nothing with a destructor is alive in the caller; may raise.
+pub(crate) unsafe fn install(looped: *mut Looped) -> bool {
+    // SAFETY: as above; the class is a constant, so it stays.
+    unsafe {
+        if rb_sys::rb_fiber_scheduler_get() != QNIL {
+            return false;
+        }
+        let class = *CLASS.get().expect("defined when the extension was loaded");
+        let scheduler = typed::wrap(class, Scheduler { looped, object: (*looped).object, lent: true });
+        rb_sys::rb_fiber_scheduler_set(scheduler);
+        true
+    }
+}
+
+/// Takes it away again.
+///
+/// # Safety
+///
+/// As [`install`].
+pub(crate) unsafe fn remove() {
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_fiber_scheduler_set(QNIL) };
+}
+
+pub(crate) fn define(nyario: RModule) {
+    use magnus::rb_sys::AsRawValue;
+    // SAFETY: called when the extension is loaded; each function has the signature of its arity.
+    unsafe {
+        let class = rb_sys::rb_define_class_under(nyario.as_raw(), c"Scheduler".as_ptr(), rb_sys::rb_cObject);
+        CLASS.get_or_init(|| class);
+        rb_sys::rb_define_alloc_func(class, Some(allocate));
+        let hooks: &[(&CStr, *const (), i32)] = &[
+            (c"fiber", fiber::fiber as *const (), -1),
+            (c"kernel_sleep", sleep::kernel_sleep as *const (), -1),
+            (c"block", sleep::block as *const (), -1),
+            (c"unblock", sleep::unblock as *const (), 2),
+            (c"yield", sleep::yield_now as *const (), 0),
+            (c"io_wait", wait::io_wait as *const (), -1),
+            (c"io_read", transfer::io_read as *const (), -1),
+            (c"timeout_after", timeout::timeout_after as *const (), -1),
+            (c"fiber_interrupt", timeout::fiber_interrupt as *const (), 2),
+            (c"process_wait", offload::process_wait as *const (), 2),
+            (c"address_resolve", offload::address_resolve as *const (), 1),
+            (c"blocking_operation_wait", offload::blocking_operation_wait as *const (), 1),
+            (c"run", run as *const (), 0),
+            (c"scheduler_close", close as *const (), 0),
+            (c"close", close as *const (), 0),
+        ];
+        for &(name, function, arity) in hooks {
+            api::method(class, name, function, arity);
+        }
+        // Before 3.3.1 Ruby's own buffering of writes is not ready for it.
+        #[cfg(ruby_gte_3_3)]
+        api::method(class, c"io_write", transfer::io_write as *const (), -1);
+        #[cfg(ruby_gte_3_2)]
+        api::method(class, c"io_select", select::io_select as *const (), -1);
+        #[cfg(ruby_gte_4_0)]
+        api::method(class, c"io_close", transfer::io_close as *const (), 1);
+    }
+}
