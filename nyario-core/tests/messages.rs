@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::rc::Rc;
 
-scenarios!(on_loop: every_way_of_receiving_in_one_stream, looking_takes_nothing, looking_sees_everything,
+scenarios!(on_loop: every_way_of_receiving_in_one_stream, an_end_has_no_sender, looking_takes_nothing, looking_sees_everything,
     not_waiting_needs_no_turn, not_waiting_gives_way, a_trunc_throws_away, descriptors_are_not_lost,
     descriptors_of_accepted_connections_are_not_lost, messages_stay_whole, a_full_inbox_is_waited_for,
     a_full_inbox_honours_deadlines_and_cancels, parts_go_out_whole, what_waits_is_ended_by_a_close,
@@ -27,6 +27,32 @@ fn received_ahead(looped: Looped) -> (Fd, std::net::TcpStream) {
     theirs.write_all(b"x").unwrap();
     assert_eq!(looped.join(reading), Ok(1));
     (fd, theirs)
+}
+
+/// A message that says that the end has come is filled in like any other.
+fn an_end_has_no_sender(looped: Looped) {
+    in_fiber(looped, move || {
+        let (fd, theirs) = received_ahead(looped);
+        let reading = go(looped, move || told(net::read(looped, fd, &mut [0; 1])));
+        settle(looped);
+        drop(theirs);
+        assert_eq!(looped.join(reading), Ok(0));
+        for flags in [libc::MSG_PEEK, 0, libc::MSG_DONTWAIT] {
+            let (mut byte, mut name, mut control) = (0u8, [0u64; 4], [0u64; 8]);
+            let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+            // SAFETY: a msghdr of zeroes is one without address, vectors and control data; what it gets outlives the call.
+            unsafe {
+                let mut msg: libc::msghdr = std::mem::zeroed();
+                (msg.msg_iov, msg.msg_iovlen) = (&mut part, 1);
+                (msg.msg_name, msg.msg_namelen) = (name.as_mut_ptr().cast(), 32);
+                (msg.msg_control, msg.msg_controllen) = (control.as_mut_ptr().cast(), 64);
+                assert_eq!(net::recvmsg(looped, fd, &mut msg, flags), Ok(0));
+                assert_eq!((msg.msg_namelen, msg.msg_controllen), (0, 0));
+            }
+        }
+        close(looped, &[fd]);
+        0
+    });
 }
 
 fn every_way_of_receiving_in_one_stream(looped: Looped) {

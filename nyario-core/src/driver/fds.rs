@@ -62,6 +62,8 @@ pub(super) struct FdRecord {
     /// `ready::*`.
     pub(super) ready: u8,
     pub(super) multishot: Multishot,
+    /// How often the number has been closed, whatever it was.
+    closes: u16,
     /// No new operation is taken; the close happens when nothing is in flight any more.
     pub(super) closing: bool,
     /// nyario opened it and sees every read of it.
@@ -96,6 +98,7 @@ impl FdRecord {
         kind: Kind::Vacant,
         ready: 0,
         multishot: Multishot::Off,
+        closes: 0,
         closing: false,
         owned: false,
         ahead: false,
@@ -180,6 +183,19 @@ impl FdTable {
         record.generation == generation && record.kind != Kind::Vacant
     }
 
+    /// How often the number has been closed by the driver.
+    #[inline]
+    pub(super) fn closes(&self, fd: Fd) -> u16 {
+        self.records.get(fd as u32 as usize).map_or(0, |record| record.closes)
+    }
+
+    /// The number is being closed.
+    pub(super) fn is_closed(&mut self, fd: Fd) {
+        if let Some(record) = self.records.get_mut(fd as u32 as usize) {
+            record.closes = record.closes.wrapping_add(1);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -189,7 +205,7 @@ impl FdTable {
         let record = self.slot(fd);
         debug_assert!(record.is_idle() && record.in_flight == 0 && record.buffers == 0);
         let generation = record.generation.wrapping_add(1) & super::slab::GENERATION_MASK;
-        *record = FdRecord { generation, kind, ..FdRecord::VACANT };
+        *record = FdRecord { generation, kind, closes: record.closes, ..FdRecord::VACANT };
         record
     }
 
@@ -198,8 +214,8 @@ impl FdTable {
         if !self.at(fd).owned {
             self.identities.remove(&fd);
         }
-        let generation = self.at(fd).generation;
-        *self.at(fd) = FdRecord { generation, ..FdRecord::VACANT };
+        let record = self.at(fd);
+        *record = FdRecord { generation: record.generation, closes: record.closes, ..FdRecord::VACANT };
     }
 }
 

@@ -293,6 +293,13 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Tells the lives of a number apart, for whoever does in several goes what concerns one of them: it is another once
+    /// the descriptor has been closed.
+    #[inline]
+    pub fn life(&self, fd: Fd) -> u16 {
+        self.ledger.fds.closes(fd)
+    }
+
     /// Uses up `count` of the bytes that [`peek`](Self::peek) showed.
     ///
     /// # Panics
@@ -376,6 +383,7 @@ impl<K: Kernel> Driver<K> {
 
     fn close(&mut self, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
+        self.ledger.fds.is_closed(fd);
         let Some(record) = self.ledger.fds.known(fd) else {
             return Submitted::Done(self.ledger.kernel.close(fd));
         };

@@ -1055,6 +1055,12 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.opened_as(fd, nonblocking, carries)).map(drop)
     }
 
+    /// Which life a number leads: see [`Driver::life`].
+    #[inline]
+    pub(crate) fn life(&self, fd: Fd) -> u16 {
+        self.with(|inner| inner.runtime.driver().life(fd))
+    }
+
     /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`].
     ///
     /// # Safety

@@ -33,7 +33,7 @@ pub fn recv<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &mut [u8], flags: i32) -> 
         }
     };
     if waits_for_all(looped, fd, flags) {
-        return whole(looped, buf.len(), |have| once(have, flags & !libc::MSG_WAITALL));
+        return whole(looped, fd, buf.len(), |have| once(have, flags & !libc::MSG_WAITALL));
     }
     check(once(0, flags & !libc::MSG_WAITALL)).map(|count| count as usize)
 }
@@ -69,7 +69,7 @@ pub fn send<K: Kernel>(looped: &Loop<K>, fd: Fd, bytes: &[u8], flags: i32) -> Re
     if flags & libc::MSG_DONTWAIT != 0 {
         return check(once(0)).map(|count| count as usize);
     }
-    whole(looped, bytes.len(), once)
+    whole(looped, fd, bytes.len(), once)
 }
 
 /// Like [`recv`], and writes the sender's address to the first place of `from`, which has as much room as the second
@@ -159,7 +159,7 @@ pub unsafe fn recvmsg<K: Kernel>(looped: &Loop<K>, fd: Fd, msg: *mut libc::msghd
         }
     };
     let wanted = if waits_for_all(looped, fd, flags) { total(iov) } else { 0 };
-    whole(looped, wanted, |have| {
+    whole(looped, fd, wanted, |have| {
         if have == 0 {
             return once(msg);
         }
@@ -211,15 +211,19 @@ pub unsafe fn sendmsg<K: Kernel>(
     }
     if named_unix {
         // A full inbox of somebody whom it is not connected to: the kernel has no event for it.
+        let life = looped.life(fd);
         loop {
             let result = once(msg);
             if result != -libc::EAGAIN {
                 return check(result).map(|count| count as usize);
             }
             looped.sleep(RETRY_NANOS)?;
+            if looped.life(fd) != life {
+                return Err(Errno(libc::EBADF));
+            }
         }
     }
-    whole(looped, total(iov), |sent| {
+    whole(looped, fd, total(iov), |sent| {
         if sent == 0 {
             return once(msg);
         }

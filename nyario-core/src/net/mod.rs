@@ -231,7 +231,7 @@ pub fn read<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &mut [u8]) -> Result<usize
 /// write fails.
 #[inline]
 pub fn write<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &[u8]) -> Result<usize, Errno> {
-    whole(looped, buf.len(), |written| {
+    whole(looped, fd, buf.len(), |written| {
         let rest = &buf[written..];
         // SAFETY: the buffer is borrowed until the call returns.
         unsafe { looped.perform(Op::Write { fd, buf: rest.as_ptr(), len: rest.len() }) }
@@ -239,9 +239,16 @@ pub fn write<K: Kernel>(looped: &Loop<K>, fd: Fd, buf: &[u8]) -> Result<usize, E
 }
 
 /// Repeats a transfer, which is told how much the ones before it moved, until `len` bytes are moved or it moves none.
-/// A failure after a part of them is left to the next call to tell.
+/// A failure after a part of them is left to the next call to tell. So is a close: between two parts another fiber runs,
+/// and then the number may be another file's.
 #[inline(always)]
-fn whole<K: Kernel>(looped: &Loop<K>, len: usize, mut transfer: impl FnMut(usize) -> i32) -> Result<usize, Errno> {
+fn whole<K: Kernel>(
+    looped: &Loop<K>,
+    fd: Fd,
+    len: usize,
+    mut transfer: impl FnMut(usize) -> i32,
+) -> Result<usize, Errno> {
+    let life = looped.life(fd);
     let mut moved = 0;
     loop {
         match check(transfer(moved)) {
@@ -255,7 +262,7 @@ fn whole<K: Kernel>(looped: &Loop<K>, len: usize, mut transfer: impl FnMut(usize
             }
             Err(error) => return Err(error),
         }
-        if moved >= len {
+        if moved >= len || looped.life(fd) != life {
             return Ok(moved);
         }
     }

@@ -18,6 +18,8 @@ use crate::sys::{Errno, Fd, Kernel, check, portable};
 ///
 /// The offsets' places must be valid or null until the call returns.
 pub unsafe fn splice<K: Kernel>(looped: &Loop<K>, from: End, to: End, len: usize, flags: u32) -> Result<usize, Errno> {
+    let lives = || [looped.life(from.0), looped.life(to.0)];
+    let before = lives();
     loop {
         // SAFETY: forwarded from the caller.
         let result = unsafe { looped.splice(from, to, len, flags) };
@@ -25,6 +27,9 @@ pub unsafe fn splice<K: Kernel>(looped: &Loop<K>, from: End, to: End, len: usize
             return check(result).map(|count| count as usize);
         }
         wait(looped, from.0, to.0)?;
+        if lives() != before {
+            return Err(Errno(libc::EBADF));
+        }
     }
 }
 
@@ -68,7 +73,8 @@ fn wait<K: Kernel>(looped: &Loop<K>, from: Fd, to: Fd) -> Result<(), Errno> {
 ///
 /// The offset's place must be valid or null until the call returns.
 pub unsafe fn sendfile<K: Kernel>(looped: &Loop<K>, to: Fd, from: End, len: usize) -> Result<usize, Errno> {
-    whole(looped, len, |sent| {
+    let life = looped.life(to);
+    whole(looped, to, len, |sent| {
         loop {
             // SAFETY: forwarded from the caller.
             let result = unsafe { looped.sendfile(to, from, len - sent) };
@@ -79,6 +85,9 @@ pub unsafe fn sendfile<K: Kernel>(looped: &Loop<K>, to: Fd, from: End, len: usiz
             let waited = unsafe { looped.perform(Op::Poll { fd: to, events: libc::POLLOUT as u32 }) };
             if waited < 0 {
                 return waited;
+            }
+            if looped.life(to) != life {
+                return -libc::EBADF;
             }
         }
     })

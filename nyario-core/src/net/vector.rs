@@ -81,7 +81,7 @@ pub unsafe fn writev<K: Kernel>(looped: &Loop<K>, fd: Fd, iov: &[libc::iovec]) -
     // SAFETY: forwarded from the caller.
     let perform =
         |iov: &[libc::iovec]| unsafe { looped.perform(Op::Writev { fd, iov: iov.as_ptr(), count: iov.len() }) };
-    whole(looped, total(iov), |written| match written {
+    whole(looped, fd, total(iov), |written| match written {
         0 => perform(iov),
         _ => perform(Rest::of(iov, written).as_slice()),
     })

@@ -40,6 +40,8 @@ pub(crate) struct Flow {
     pub(crate) page: usize,
     /// Bytes were thrown away: it broke, or its reader left.
     pub(crate) cut: bool,
+    /// What was written since somebody wanted to know.
+    pub(crate) record: Option<Vec<u8>>,
     pub(crate) reader: Option<FileId>,
     pub(crate) writer: Option<FileId>,
 }
@@ -56,9 +58,18 @@ impl Flow {
             deaf: false,
             starved: false,
             cut: false,
+            record: None,
             page: 0,
             reader: None,
             writer: None,
+        }
+    }
+
+    /// Bytes are written.
+    pub(crate) fn gains(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+        if let Some(record) = &mut self.record {
+            record.extend(bytes);
         }
     }
 

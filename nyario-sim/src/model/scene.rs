@@ -82,6 +82,16 @@ impl Model {
         (receive.map(|flow| flow.0), send.map(|flow| flow.0))
     }
 
+    /// Begins to note down what is written to a flow.
+    pub fn record(&self, flow: u32) {
+        self.world().flow(FlowId(flow)).record = Some(Vec::new());
+    }
+
+    /// What was written to it since, and no more of it.
+    pub fn recorded(&self, flow: u32) -> Vec<u8> {
+        self.world().flow(FlowId(flow)).record.take().unwrap_or_default()
+    }
+
     /// Whether bytes of a flow were thrown away.
     pub fn was_cut(&self, flow: u32) -> bool {
         self.world().flow(FlowId(flow)).cut

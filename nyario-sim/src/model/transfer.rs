@@ -272,7 +272,7 @@ impl World {
     }
 
     fn put(&mut self, sink: FlowId, bytes: &[u8]) {
-        self.flow(sink).bytes.extend(bytes);
+        self.flow(sink).gains(bytes);
         self.send_off(sink, bytes.len());
     }
 
@@ -300,7 +300,7 @@ impl World {
         }
         // SAFETY: forwarded from the caller.
         let bytes = unsafe { drain(from, count) };
-        self.flow(id).bytes.extend(bytes);
+        self.flow(id).gains(&bytes);
         self.send_off(id, count);
         count as i32
     }

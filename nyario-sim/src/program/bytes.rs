@@ -23,6 +23,8 @@ pub(super) enum Read {
     Bytes(Vec<u8>),
     /// All that there was, which with what came before is at least so much in all.
     Rest(Vec<u8>, u64),
+    /// Some that stay where they are.
+    Seen(Vec<u8>),
     /// It failed.
     Nothing,
 }
@@ -33,6 +35,8 @@ pub(super) struct Bytes {
     reads: Tickets<Read>,
     sent: Side,
     received: Side,
+    /// Bytes that were looked at and not received yet, with where they begin.
+    seen: VecDeque<(u64, Vec<u8>)>,
     /// Somebody read the end.
     ended: bool,
 }
@@ -65,6 +69,11 @@ impl Bytes {
         while let Some(read) = self.reads.next() {
             let bytes = match read {
                 Read::Nothing => continue,
+                Read::Seen(bytes) => {
+                    assert!(!self.ended || goes_on, "bytes follow the end of a stream");
+                    self.seen.push_back((self.received.total, bytes));
+                    continue;
+                }
                 Read::Bytes(bytes) => {
                     assert!(!self.ended || goes_on, "bytes follow the end of a stream");
                     bytes
@@ -88,6 +97,14 @@ impl Bytes {
                 "byte {} of a stream was sent as {sent:#x} and received as {received:#x}",
                 self.received.total - self.received.settled.len() as u64,
             );
+            let place = self.received.total - self.received.settled.len() as u64;
+            for (from, bytes) in &self.seen {
+                let seen = place.checked_sub(*from).and_then(|at| bytes.get(at as usize));
+                assert!(seen.is_none_or(|&seen| seen == sent), "byte {place} of a stream was seen as something else");
+            }
+            while self.seen.front().is_some_and(|(from, bytes)| from + bytes.len() as u64 <= place) {
+                self.seen.pop_front();
+            }
             self.sent.settled.pop_front();
             self.received.settled.pop_front();
         }
@@ -109,6 +126,12 @@ impl Bytes {
     pub(super) fn finish(&self, lossy: bool) {
         assert!(self.writes.is_empty() && self.reads.is_empty(), "every operation completes");
         assert!(self.received.settled.is_empty(), "{} bytes came out of nowhere", self.received.settled.len());
+        for (from, bytes) in &self.seen {
+            for (place, &seen) in (*from..).zip(bytes).filter(|&(place, _)| place >= self.received.total) {
+                let sent = self.sent.settled.get((place - self.received.total) as usize);
+                assert_eq!(sent, Some(&seen), "byte {place} of a stream was seen, and never sent");
+            }
+        }
         let whole = self.sent.total == self.received.total;
         assert!(whole || !self.ended || lossy, "{} bytes were lost", self.sent.total - self.received.total);
     }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 const CANARY: u8 = 0xc7;
 
 /// How far past a deadline an operation may come to its end: workers, stalls and busy turns take their time.
-const LATE: u64 = 200_000_000;
+pub(super) const LATE: u64 = 200_000_000;
 
 /// How often a fiber that spins yields: many turns, as the kernel is looked at every 256 switches.
 const ROUNDS: u32 = 4096;
@@ -144,7 +144,7 @@ impl Actor {
                 }
             }
             Step::Dial(server, bytes) => self.dial(server, bytes as usize),
-            Step::Serve => self.serve(),
+            Step::Serve => self.serve(false),
             Step::Sleep(nanos) => self.sleep(nanos),
             Step::Yield => {
                 let result = self.suspend(What::Yield, None, None, || {
@@ -169,6 +169,18 @@ impl Actor {
             }
             Step::Spawn(fiber) => spawn(&rig, fiber, rig.below(8) == 0),
             Step::Join(fiber) => self.join(fiber),
+            Step::Receive(end, len, manner) => self.receive(end, len as usize, manner),
+            Step::Send(end, len, manner) => self.send(end, len as usize, manner),
+            Step::Polls(ends, events, timeout) => self.polls(ends, events, timeout),
+            Step::Splice(from, to, len) => self.transfer(from, to, len as usize, false),
+            Step::SendFile(from, to, len) => self.transfer(from, to, len as usize, true),
+            Step::Shutdown(end, how) => self.shutdown(end, how),
+            Step::ServeFrom => self.serve(true),
+            Step::Within(nanos, sleep) => self.within(nanos, sleep),
+            Step::Lock(nanos) => self.lock(nanos),
+            Step::Give(channel) => self.give(channel),
+            Step::Take(channel) => self.take(channel),
+            Step::Choose => self.choose(),
         }
     }
 
@@ -230,19 +242,25 @@ impl Actor {
         false
     }
 
-    fn set_deadline(&mut self, when: u64) {
+    pub(super) fn set_deadline(&mut self, when: u64) {
         self.rig.looped.deadline(when).expect("it runs on a fiber");
         self.rig.people.borrow_mut()[self.me].deadline = when;
     }
 
     /// The descriptor of an end that fibers may use.
-    fn usable(&self, end: usize) -> Option<Fd> {
+    pub(super) fn usable(&self, end: usize) -> Option<Fd> {
         let foreign = self.rig.plan.pairs[end / 2].thread && end % 2 == 1;
         self.rig.end(end).fd.filter(|_| !foreign)
     }
 
     /// Does something that may suspend, watched by the oracle.
-    fn suspend(&mut self, what: What, end: Option<usize>, stream: Option<usize>, act: impl FnOnce() -> i32) -> i32 {
+    pub(super) fn suspend(
+        &mut self,
+        what: What,
+        end: Option<usize>,
+        stream: Option<usize>,
+        act: impl FnOnce() -> i32,
+    ) -> i32 {
         let rig = &self.rig;
         let end = end.map(|end| (end, rig.end(end).life));
         let deadline = {
@@ -263,7 +281,8 @@ impl Actor {
         match -result {
             libc::ECANCELED => {
                 assert!(person.cancelled || rig.stopped.get(), "nobody cancelled fiber {}", self.me);
-                person.cancelled = false;
+                // A second cancel may have come while several polls were on their way out.
+                person.cancelled &= matches!(what, What::Polls(..) | What::Splice(_));
             }
             libc::ETIMEDOUT if !matches!(what, What::Connect(_)) => {
                 assert!(deadline != 0 && now >= deadline, "fiber {} had time until {deadline}, it is {now}", self.me);
@@ -300,6 +319,9 @@ impl Actor {
     fn read(&mut self, end: usize, len: usize, how: How) {
         let rig = self.rig.clone();
         let (Some(fd), Some(stream)) = (self.usable(end), rig.end(end).reads) else { return };
+        if !rig.streams.borrow_mut()[stream].reads_alone(false) {
+            return;
+        }
         let ticket = rig.streams.borrow_mut()[stream].begin_read();
         self.lend(len);
         let parts = self.parts(len, how);
@@ -322,6 +344,9 @@ impl Actor {
         let (Some(fd), Some(stream)) = (self.usable(end), rig.end(end).writes) else { return };
         // The least message is none.
         let len = if rig.plan.pairs[end / 2].link == Link::Messages { len - 1 } else { len };
+        if !rig.streams.borrow_mut()[stream].writes_alone(false) {
+            return;
+        }
         let ticket = rig.streams.borrow_mut()[stream].begin_write();
         let bytes = self.words(len);
         let parts = self.parts(len, how);
@@ -363,7 +388,7 @@ impl Actor {
         (0..count).map(part).collect()
     }
 
-    fn sleep(&mut self, nanos: u64) {
+    pub(super) fn sleep(&mut self, nanos: u64) {
         let rig = self.rig.clone();
         let until = rig.model.clock() + nanos;
         let deadline = rig.people.borrow()[self.me].deadline;

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 #[derive(Default)]
 pub(super) struct Messages {
     writes: Tickets<Option<Vec<u8>>>,
-    /// With each message the room that its reader had.
-    reads: Tickets<Option<(Vec<u8>, usize)>>,
+    /// With each message the room that its reader had, and whether it stays.
+    reads: Tickets<Option<(Vec<u8>, usize, bool)>>,
     /// Those whose place is certain and that were not compared yet.
     sent: VecDeque<Vec<u8>>,
-    received: VecDeque<(Vec<u8>, usize)>,
+    received: VecDeque<(Vec<u8>, usize, bool)>,
 }
 
 impl Messages {
@@ -31,8 +31,8 @@ impl Messages {
         self.compare();
     }
 
-    pub(super) fn read(&mut self, ticket: u64, result: i32, room: &[u8]) {
-        self.reads.settle(ticket, (result >= 0).then(|| (room[..result as usize].to_vec(), room.len())));
+    pub(super) fn read(&mut self, ticket: u64, result: i32, room: &[u8], stays: bool) {
+        self.reads.settle(ticket, (result >= 0).then(|| (room[..result as usize].to_vec(), room.len(), stays)));
         while let Some(message) = self.reads.next() {
             self.received.extend(message);
         }
@@ -41,8 +41,8 @@ impl Messages {
 
     fn compare(&mut self) {
         while !self.sent.is_empty() && !self.received.is_empty() {
-            let (sent, (received, room)) = (self.sent.pop_front(), self.received.pop_front().expect("seen above"));
-            let sent = sent.expect("seen above");
+            let (received, room, stays) = self.received.pop_front().expect("seen above");
+            let sent = if stays { self.sent.front().cloned() } else { self.sent.pop_front() }.expect("seen above");
             let fits = sent.len().min(room);
             assert!(
                 received == sent[..fits],

@@ -1,8 +1,10 @@
 //! What a run is to do: a tree of fibers with a script each, other threads, and the kernel beneath. A plan comes from a
 //! seed whole, before anything runs, so that parts of it can be taken away and the rest stays as it was.
 
+use super::calls::Manner;
 use super::claim::PATHS;
 use super::kernels::character;
+use super::wide::is_wide;
 use crate::model::Character;
 use crate::random::Random;
 use nyario_core::driver::{BackendKind, Config};
@@ -60,6 +62,30 @@ pub enum Step {
     Spawn(usize),
     /// Joins a fiber that it has started.
     Join(usize),
+    /// Receives by a socket's call.
+    Receive(usize, u32, Manner),
+    /// Sends by a socket's call.
+    Send(usize, u32, Manner),
+    /// Waits for any of several ends, for so many nanoseconds at most.
+    Polls([usize; 3], u32, Option<u64>),
+    /// Moves bytes from one end to another, one of which is a pipe's.
+    Splice(usize, usize, u32),
+    /// Sends of a file.
+    SendFile(usize, usize, u32),
+    /// Ends one direction of a connection or both, by the library's own call.
+    Shutdown(usize, i32),
+    /// Like `Serve`, and asks who it is that comes.
+    ServeFrom,
+    /// Narrows the deadline to the first, sleeps for the second, and widens it again.
+    Within(u64, u64),
+    /// Holds the mutex for so many nanoseconds.
+    Lock(u64),
+    /// Sends an element through a channel.
+    Give(usize),
+    /// Receives one.
+    Take(usize),
+    /// Receives one from whichever channel has one.
+    Choose,
 }
 
 /// What connects two ends.
@@ -186,7 +212,11 @@ impl Plan {
         };
         let stop = random.chance(100).then(|| random.below(20 * MILLI));
         let kernel_seed = random.word();
-        Plan { fibers: scripts, pairs, servers, peers, stop, kernel_seed, character, config }
+        let mut plan = Plan { fibers: scripts, pairs, servers, peers, stop, kernel_seed, character, config };
+        if is_wide(seed) {
+            plan.widen(&mut random);
+        }
+        plan
     }
 
     /// How many steps there are.
@@ -224,7 +254,7 @@ fn peer(random: &mut Random, servers: usize) -> PeerPlan {
     }
 }
 
-fn size(random: &mut Random) -> u32 {
+pub(super) fn size(random: &mut Random) -> u32 {
     let most = random.pick(&[1, 8, 8, 64, 64, 512, 512, 6000]);
     random.between(1, most) as u32
 }

@@ -4,6 +4,7 @@ use super::claim::PATHS;
 use super::messages::Messages;
 use super::plan::{Link, Plan};
 use super::streams::{Nature, Stream};
+use super::together::Shared;
 use crate::model::{Faults, Model};
 use crate::random::Random;
 use nyario_core::driver::{BackendKind, Config};
@@ -35,6 +36,37 @@ pub(super) enum What {
     Sleep(u64),
     Join(usize),
     Yield,
+    /// From the one to the other.
+    Splice([Place; 2]),
+    /// The same of a file, which needs no waiting for.
+    SendFile([Place; 2]),
+    /// Any of these, until that time.
+    Polls([Option<Place>; 3], u32, Option<u64>),
+    Lock,
+    Give(usize),
+    Take(usize),
+    Choose,
+}
+
+/// An end of a pair, in one of its lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub(super) fd: Fd,
+    pub(super) end: usize,
+    pub(super) life: u32,
+}
+
+impl What {
+    /// The ends that it is on, where it is on several.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        match *self {
+            What::Splice([from, to]) | What::SendFile([from, to]) => [Some(from), Some(to), None],
+            What::Polls(places, ..) => places,
+            _ => [None; 3],
+        }
+        .into_iter()
+        .flatten()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +114,7 @@ pub(super) struct Rig {
     pub(super) operations: Cell<u64>,
     /// The operations and the time when something last went on.
     went_on: Cell<(u64, u64)>,
+    pub(super) shared: Shared,
     pub(super) stopped: Cell<bool>,
 }
 
@@ -108,6 +141,7 @@ impl Rig {
             foreign: RefCell::default(),
             operations: Cell::new(0),
             went_on: Cell::new((0, 0)),
+            shared: Shared::default(),
             stopped: Cell::new(false),
         }
     }
@@ -205,6 +239,12 @@ impl Rig {
 
     /// Ends one direction of a connection or both, as shutdown(2) beside the loop does.
     pub(super) fn shut(&self, end: usize, fd: Fd, how: i32) {
+        self.will_be_shut(end, how);
+        self.model.shutdown(fd, how);
+    }
+
+    /// What the oracle is to know of that.
+    pub(super) fn will_be_shut(&self, end: usize, how: i32) {
         let End { reads, writes, .. } = self.end(end);
         let mut streams = self.streams.borrow_mut();
         if let (Some(writes), true) = (writes, how != libc::SHUT_RD) {
@@ -213,7 +253,6 @@ impl Rig {
         if let (Some(reads), true) = (reads, how != libc::SHUT_WR) {
             streams[reads].fate.deaf = true;
         }
-        self.model.shutdown(fd, how);
     }
 
     /// From now on both directions of an end's connection may fail.
@@ -248,6 +287,11 @@ impl Rig {
         let silent = stays_away && self.model.holds(fd) & news == 0 && !self.model.was_reported(fd);
         let people = self.people.borrow();
         let mut waiting = people.iter().filter_map(|person| person.pending);
+        let several =
+            people.iter().filter_map(|person| person.pending).flat_map(|it| it.what.places().collect::<Vec<_>>());
+        if several.into_iter().any(|place| place.end == end) {
+            return false;
+        }
         waiting.all(|it| it.end.is_none_or(|(at, _)| at != end) || (silent && matches!(it.what, What::Read(_))))
     }
 
@@ -294,7 +338,8 @@ impl Rig {
                 let always = libc::POLLERR | libc::POLLHUP;
                 self.model.holds(fd) & (events | always) as u16 as u32 != 0
             };
-            let closed = pending.end.is_some_and(|(end, life)| self.end(end).life != life);
+            let mut closed = pending.end.is_some_and(|(end, life)| self.end(end).life != life);
+            closed |= pending.what.places().any(|place| self.is_gone(place));
             let more = pending.stream.is_some_and(|stream| self.streams.borrow()[stream].has_more());
             let in_vain = match pending.what {
                 What::Read(fd) => closed || ready(fd, libc::POLLIN | libc::POLLRDHUP) || more,
@@ -305,6 +350,25 @@ impl Rig {
                 What::Close(_) | What::Yield => true,
                 What::Sleep(until) => until < self.model.clock(),
                 What::Join(other) => people[other].done,
+                What::Splice([from, to]) => {
+                    let source = ready(from.fd, libc::POLLIN | libc::POLLRDHUP) || more;
+                    closed || (source && ready(to.fd, libc::POLLOUT))
+                }
+                What::SendFile([_, to]) => closed || ready(to.fd, libc::POLLOUT),
+                What::Polls(places, events, until) => {
+                    let told = |place: Place| {
+                        let reads = self.end(place.end).reads.filter(|_| events & libc::POLLIN as u32 != 0);
+                        let more = reads.is_some_and(|stream| self.streams.borrow()[stream].has_more());
+                        more || ready(place.fd, events as i16)
+                    };
+                    let late = until.is_some_and(|until| until < self.model.clock());
+                    closed || late || places.into_iter().flatten().any(told)
+                }
+                what @ (What::Lock | What::Give(_) | What::Take(_) | What::Choose) => {
+                    self.shared.is_there(what, |such| {
+                        people.iter().filter_map(|person| person.pending).any(|other| such(other.what))
+                    })
+                }
             };
             let cancelled = pending.cancelled && !matches!(pending.what, What::Close(_));
             let late = person.deadline != 0 && person.deadline < self.model.clock();
@@ -332,6 +396,7 @@ impl Rig {
     /// The run is over and the loop is gone: everything has to be as if it had never been.
     pub(super) fn settle(&self) {
         self.stopper.take();
+        self.shared.finish();
         for (number, person) in self.people.borrow().iter().enumerate() {
             assert!(person.done == person.begun, "fiber {number} never ended");
         }

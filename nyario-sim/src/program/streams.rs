@@ -27,6 +27,11 @@ pub(super) struct Stream {
     bytes: Bytes,
     pub(super) fate: Fate,
     nature: Nature,
+    readers: u32,
+    writers: u32,
+    /// A reader or a writer does in several goes what must not have others in between.
+    read_alone: bool,
+    write_alone: bool,
 }
 
 /// A read or write under way.
@@ -39,7 +44,15 @@ pub(super) struct Ticket {
 
 impl Stream {
     pub(super) fn new(nature: Nature) -> Stream {
-        Stream { bytes: Bytes::default(), fate: Fate::default(), nature }
+        Stream {
+            bytes: Bytes::default(),
+            fate: Fate::default(),
+            nature,
+            readers: 0,
+            writers: 0,
+            read_alone: false,
+            write_alone: false,
+        }
     }
 
     pub(super) fn is_flow(&self, flow: u32) -> bool {
@@ -50,7 +63,27 @@ impl Stream {
         matches!(self.nature, Nature::File(_))
     }
 
+    /// Asks to read, perhaps alone. `false` when somebody else is in the way.
+    pub(super) fn reads_alone(&mut self, alone: bool) -> bool {
+        let free = !(self.read_alone || alone && self.readers > 0);
+        self.read_alone |= free && alone;
+        free
+    }
+
+    /// The same for writing.
+    pub(super) fn writes_alone(&mut self, alone: bool) -> bool {
+        let free = !(self.write_alone || alone && self.writers > 0);
+        self.write_alone |= free && alone;
+        free
+    }
+
+    /// Whoever asked to read alone does not read after all.
+    pub(super) fn is_shared(&mut self) {
+        self.read_alone = false;
+    }
+
     pub(super) fn begin_write(&mut self) -> Ticket {
+        self.writers += 1;
         let number = match &mut self.nature {
             Nature::Messages(messages) => messages.begin_write(),
             _ => self.bytes.begin_write(),
@@ -59,6 +92,7 @@ impl Stream {
     }
 
     pub(super) fn begin_read(&mut self) -> Ticket {
+        self.readers += 1;
         let number = match &mut self.nature {
             Nature::Messages(messages) => messages.begin_read(),
             _ => self.bytes.begin_read(),
@@ -68,6 +102,8 @@ impl Stream {
 
     /// A write of `said` came to an end.
     pub(super) fn wrote(&mut self, ticket: Ticket, result: i32, said: &[u8]) {
+        self.writers -= 1;
+        self.write_alone = false;
         assert!(result <= said.len() as i32, "{result} of {} bytes", said.len());
         if let Nature::Messages(messages) = &mut self.nature {
             return messages.wrote(ticket.number, result, said);
@@ -78,9 +114,20 @@ impl Stream {
 
     /// A read into `room` came to an end.
     pub(super) fn read(&mut self, ticket: Ticket, result: i32, room: &[u8]) {
+        self.came(ticket, result, room, false);
+    }
+
+    /// The same of a read that leaves everything where it is.
+    pub(super) fn looked(&mut self, ticket: Ticket, result: i32, room: &[u8]) {
+        self.came(ticket, result, room, true);
+    }
+
+    fn came(&mut self, ticket: Ticket, result: i32, room: &[u8], stays: bool) {
+        self.readers -= 1;
+        self.read_alone = false;
         assert!(result <= room.len() as i32, "{result} of {} bytes", room.len());
         if let Nature::Messages(messages) = &mut self.nature {
-            return messages.read(ticket.number, result, room);
+            return messages.read(ticket.number, result, room, stays);
         }
         let Fate { finished, deaf, broken } = self.fate;
         let read = match result {
@@ -94,6 +141,7 @@ impl Stream {
                 // What is lost with a connection is not missed.
                 Read::Rest(Vec::new(), if deaf || broken { 0 } else { self.bytes.sent() })
             }
+            count if count > 0 && stays => Read::Seen(room[..count as usize].to_vec()),
             count if count > 0 => Read::Bytes(room[..count as usize].to_vec()),
             _ => Read::Nothing,
         };
@@ -124,7 +172,8 @@ impl Stream {
         match &self.nature {
             // Those of somebody who left may be lost to a writer who finds out.
             Nature::Messages(messages) => messages.has_more() && !self.fate.broken,
-            _ => self.bytes.has_more(),
+            // What a reader has of a whole is not known yet.
+            _ => self.bytes.has_more() && !self.read_alone,
         }
     }
 

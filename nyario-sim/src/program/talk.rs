@@ -32,9 +32,17 @@ impl Actor {
         }
     }
 
-    pub(super) fn serve(&mut self) {
+    /// Accepts a connection and serves it; `asks` says that it is to be told who comes.
+    pub(super) fn serve(&mut self, asks: bool) {
         let hall = self.rig.hall;
-        let result = self.perform(What::Accept(hall), None, None, Op::Accept { fd: hall, multi: false });
+        let (mut name, mut len) = ([0u16; 64], 128u32);
+        let op = match asks {
+            true => Op::AcceptFrom { fd: hall, addr: name.as_mut_ptr().cast(), len: &mut len },
+            false => Op::Accept { fd: hall, multi: false },
+        };
+        let result = self.perform(What::Accept(hall), None, None, op);
+        let told = (i32::from(name[0]), len as usize) == (libc::AF_INET, size_of::<libc::sockaddr_in>());
+        assert!(!asks || result < 0 || told, "whoever comes has an address");
         self.allow(result, &[libc::ECONNABORTED, libc::EMFILE]);
         if result >= 0 {
             self.rig.engaged.borrow_mut().insert(result);

@@ -30,6 +30,17 @@ const QUEUE_MAX: u16 = 16;
 /// How many reads go directly before provided buffers are tried again.
 const DIRECT_READS: u8 = 64;
 
+/// Says in the reader's message, if it reads one, what the kernel says there of a connected stream.
+fn fill_in(request: &Request) {
+    if request.code == Code::RecvMsg {
+        // SAFETY: the reader lends the message.
+        let msg = unsafe { &mut *request.ptr.cast::<libc::msghdr>() };
+        msg.msg_namelen = 0;
+        msg.msg_controllen = 0;
+        msg.msg_flags = request.events as i32 & portable::MSG_CMSG_CLOEXEC;
+    }
+}
+
 impl Uring {
     /// Reads without waiting, if there is reason to believe that it will succeed. Nobody may be waiting before it.
     pub(super) fn take<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: &Request) -> Option<i32> {
@@ -44,7 +55,10 @@ impl Uring {
             0 => {}
             // The end and an error are there to be read, too: the read that follows is told.
             _ if request.code == Code::AtHand => return Some(1),
-            END => return Some(0),
+            END => {
+                fill_in(request);
+                return Some(0);
+            }
             error => {
                 record.ended = END;
                 return Some(error);
@@ -100,18 +114,15 @@ impl Uring {
         if request.code == Code::RecvMsg {
             // SAFETY: the reader lends the message and everything that it leads to.
             unsafe {
-                let msg = &mut *request.ptr.cast::<libc::msghdr>();
+                let msg = &*request.ptr.cast::<libc::msghdr>();
                 #[allow(clippy::unnecessary_cast, reason = "elsewhere it is an int")]
                 let count = msg.msg_iovlen as usize;
                 parts = match count {
                     0 => &[],
                     count => std::slice::from_raw_parts(msg.msg_iov, count),
                 };
-                // What the kernel says of a message from a connected stream.
-                msg.msg_namelen = 0;
-                msg.msg_controllen = 0;
-                msg.msg_flags = flags & portable::MSG_CMSG_CLOEXEC;
             }
+            fill_in(request);
         }
         let mut copied = 0;
         for part in parts {
