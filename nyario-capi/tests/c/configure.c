@@ -42,6 +42,39 @@ static void limits_fibers(void) {
     alone(limit_fibers_now);
 }
 
+static uint64_t accepted(void) {
+    nyario_statistics statistics = {.size = sizeof statistics};
+    GIVES(nyario_stats(&statistics), 0);
+    return statistics.accepted;
+}
+
+static void *comes_twice(void *arg) {
+    int first = nyario_dial(arg), second = nyario_dial(arg);
+    CHECK(first >= 0 && second >= 0);
+    for (int i = 0; i < 10; i++) {
+        check_echo(first, "the only one");
+        CHECK(accepted() == 1);
+    }
+    GIVES(nyario_close(first), 0);
+    check_echo(second, "the next");
+    CHECK(accepted() == 1);
+    GIVES(nyario_close(second), 0);
+    GIVES(nyario_stop(), 0);
+    return NULL;
+}
+
+static void limit_connections_now(void) {
+    nyario_options options = {.size = sizeof options, .connections = 1};
+    char address[128];
+    GIVES(nyario_configure(&options), 0);
+    open_server("127.0.0.1:0", sends_back, NULL, 0, address);
+    on_fiber(comes_twice, address);
+}
+
+static void limits_connections(void) {
+    alone(limit_connections_now);
+}
+
 /* What is behind the pointer is touched from its last byte to its first. */
 static void *goes_deep(void *arg) {
     volatile char room[600 * 1024];
@@ -109,6 +142,7 @@ static void refuses_what_it_does_not_know(void) {
 
 int main(void) {
     TEST(limits_fibers);
+    TEST(limits_connections);
     TEST(sizes_stacks);
     TEST(chooses_a_backend_unless_the_environment_does);
     TEST(refuses_what_it_does_not_know);

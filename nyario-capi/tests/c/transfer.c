@@ -114,6 +114,45 @@ static void splice_a_connection_into_a_pipe(void) {
     on_fiber(splices_to_a_pipe, NULL);
 }
 
+enum { NARROW = 4096, HELD = 40001 };
+
+static void *empties_the_narrow_pipe(void *arg) {
+    struct way *way = arg;
+    char stuffing[NARROW];
+    CHECK(read_all(way->pipe[0], stuffing, NARROW));
+    CHECK(read_all(way->pipe[0], incoming + 1, HELD - 1));
+    CHECK(memcmp(incoming, content, HELD) == 0);
+    return NULL;
+}
+
+/* The pipe is full at first, and always too narrow for what was received ahead. */
+static void *splices_to_a_narrow_pipe(void *arg) {
+    struct way way;
+    char stuffing[NARROW] = "";
+    ssize_t n;
+    (void)arg;
+    open_way(&way);
+    CHECK(fcntl(way.pipe[1], F_SETPIPE_SZ, NARROW) == NARROW);
+    CHECK(write(way.pipe[1], stuffing, NARROW) == NARROW);
+    memset(incoming, 0, HELD);
+    GIVES(nyario_write(way.there, content, HELD), HELD);
+    GIVES(nyario_shutdown(way.there, SHUT_WR), 0);
+    GIVES(nyario_read(way.here, incoming, 1), 1);
+    nyario_fiber emptying = nyario_spawn(empties_the_narrow_pipe, &way);
+    while ((n = nyario_splice(way.here, NULL, way.pipe[1], NULL, HELD, 0)) > 0)
+        continue;
+    CHECK(n == 0);
+    GIVES(nyario_close(way.pipe[1]), 0);
+    way.pipe[1] = -1;
+    GIVES(nyario_join(emptying, NULL), 0);
+    close_way(&way);
+    return NULL;
+}
+
+static void splice_as_much_as_the_pipe_takes(void) {
+    on_fiber(splices_to_a_narrow_pipe, NULL);
+}
+
 static void *fills_the_pipe(void *arg) {
     struct way *way = arg;
     GIVES(nyario_write(way->pipe[1], content, BIG), BIG);
@@ -280,6 +319,7 @@ int main(void) {
         content[i] = (unsigned char)(i * 2654435761u >> 24);
     TEST(send_a_file);
     TEST(splice_a_connection_into_a_pipe);
+    TEST(splice_as_much_as_the_pipe_takes);
     TEST(splice_a_pipe_into_a_connection);
     TEST(end_early);
     TEST(raise_no_signal);
