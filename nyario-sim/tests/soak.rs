@@ -34,13 +34,15 @@ fn kqueue() {
 }
 
 /// What the simulation has found, by a seed whose plan shows it: seen to fail without the mending.
-const FOUND: [(&str, &[&str]); 7] = [
+const FOUND: [(&str, &[&str]); 9] = [
     ("two servers without multishot accept", &["--backend", "uring", "--seed", "16"]),
     ("nothing at hand at the end of a stream", &["--backend", "uring", "--seed", "14"]),
     ("a handler that starts while the loop winds up", &["--backend", "uring", "--seed", "1030879"]),
     ("a hang-up that one filter of a kqueue tells of", &["--backend", "kqueue", "--seed", "1908"]),
     ("a message at the end of a stream is not filled in", &["--backend", "uring", "--seed", "17"]),
     ("a part goes to the next file of the number", &["--backend", "epoll", "--seed", "9793"]),
+    ("a file's next part comes from the next file of the number", &["--backend", "kqueue", "--seed", "27941"]),
+    ("a splice whose sink hung up and was closed", &["--backend", "uring", "--seed", "29913"]),
     ("submissions behind a full ring wait with the loop", &["--backend", "uring", "--seed", "346"]),
 ];
 

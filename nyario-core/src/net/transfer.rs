@@ -5,6 +5,9 @@ use crate::driver::{End, Op};
 use crate::fiber::Loop;
 use crate::sys::{Errno, Fd, Kernel, check, portable};
 
+/// How often a descriptor is looked at whose close is no event, because it has hung up before.
+const LOOK_NANOS: u64 = 100_000_000;
+
 /// Moves up to `len` bytes between two descriptors, one of which is a pipe, as `splice(2)` does: at least one unless the end
 /// is reached. Suspends the fiber until there is something to move and room for it, unless `flags` has
 /// `SPLICE_F_NONBLOCK`. Raises no SIGPIPE.
@@ -53,9 +56,12 @@ fn wait<K: Kernel>(looped: &Loop<K>, from: Fd, to: Fd) -> Result<(), Errno> {
         // SAFETY: a poll lends no memory.
         return check(unsafe { looped.perform(Op::Poll { fd: waited.fd, events }) }).map(drop);
     }
-    // One that has hung up already would say so for ever.
-    let silent = (other.revents & ALWAYS == 0).then_some((other.fd, 0));
-    check(looped.wait_for_any([(waited.fd, events)].into_iter().chain(silent), 0)).map(drop)
+    // One that has hung up already would say so for ever, so its close is looked for now and then.
+    let (silent, until) = match other.revents & ALWAYS {
+        0 => (Some((other.fd, 0)), 0),
+        _ => (None, looped.kernel().now().saturating_add(LOOK_NANOS)),
+    };
+    check(looped.wait_for_any([(waited.fd, events)].into_iter().chain(silent), until)).map(drop)
 }
 
 /// Sends `len` bytes of a file, from the place that the offset names (which moves along) or from the file's own position,
@@ -66,14 +72,15 @@ fn wait<K: Kernel>(looped: &Loop<K>, from: Fd, to: Fd) -> Result<(), Errno> {
 /// # Errors
 ///
 /// `EINVAL` when `from` is nothing that can be mapped, `EPIPE`, the kernel's own, `ECANCELED`, `ETIMEDOUT`, and `EBADF` when
-/// `to` is closed meanwhile. When a part was sent before the failure, its length is returned instead, and the next call
+/// one of them is closed meanwhile. When a part was sent before the failure, its length is returned instead, and the next call
 /// fails.
 ///
 /// # Safety
 ///
 /// The offset's place must be valid or null until the call returns.
 pub unsafe fn sendfile<K: Kernel>(looped: &Loop<K>, to: Fd, from: End, len: usize) -> Result<usize, Errno> {
-    let life = looped.life(to);
+    let lives = || [looped.life(from.0), looped.life(to)];
+    let before = lives();
     whole(looped, to, len, |sent| {
         loop {
             // SAFETY: forwarded from the caller.
@@ -86,7 +93,7 @@ pub unsafe fn sendfile<K: Kernel>(looped: &Loop<K>, to: Fd, from: End, len: usiz
             if waited < 0 {
                 return waited;
             }
-            if looped.life(to) != life {
+            if lives() != before {
                 return -libc::EBADF;
             }
         }
