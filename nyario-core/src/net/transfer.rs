@@ -88,8 +88,13 @@ pub unsafe fn sendfile<K: Kernel>(looped: &Loop<K>, to: Fd, from: End, len: usiz
             if result != -libc::EAGAIN {
                 return result;
             }
-            // SAFETY: a poll lends no memory.
-            let waited = unsafe { looped.perform(Op::Poll { fd: to, events: libc::POLLOUT as u32 }) };
+            let room = (to, libc::POLLOUT as u32);
+            let waited = match looped.in_fiber() {
+                // The file never says anything but that it is closed.
+                true => looped.wait_for_any([room, (from.0, 0)].into_iter(), 0),
+                // SAFETY: a poll lends no memory.
+                false => unsafe { looped.perform(Op::Poll { fd: room.0, events: room.1 }) },
+            };
             if waited < 0 {
                 return waited;
             }

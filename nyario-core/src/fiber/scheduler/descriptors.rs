@@ -6,11 +6,11 @@ use crate::fiber::lists::Lists;
 use crate::sys::{Errno, Fd, Kernel};
 
 impl<K: Kernel> Loop<K> {
-    /// Enters a socket that the caller opened: nyario alone will read it. See [`Driver::own`].
+    /// Enters a socket that the caller opened: nyario alone will read it. See [`Driver::own`](crate::driver::Driver::own).
     ///
     /// # Errors
     ///
-    /// As [`Driver::own`].
+    /// As [`Driver::own`](crate::driver::Driver::own).
     pub fn opened(&self, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
         self.with(|inner| inner.runtime.opened(fd, nonblocking)).map(drop)
     }
@@ -19,12 +19,12 @@ impl<K: Kernel> Loop<K> {
     ///
     /// # Errors
     ///
-    /// As [`Driver::own`].
+    /// As [`Driver::own`](crate::driver::Driver::own).
     pub fn opened_as(&self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
         self.with(|inner| inner.runtime.opened_as(fd, nonblocking, carries)).map(drop)
     }
 
-    /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`].
+    /// Carries a socket's call with flags out without waiting: see [`Driver::attempt`](crate::driver::Driver::attempt).
     ///
     /// # Safety
     ///

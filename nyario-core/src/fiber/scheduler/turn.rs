@@ -164,7 +164,7 @@ impl<K: Kernel> Loop<K> {
         #[cfg(feature = "tracy")]
         // SAFETY: it has not ended; what lies behind the pointer is its own.
         unsafe {
-            let name = (*fiber).cold.as_ref().map_or(Name::default(), |cold| cold.name);
+            let name = (*fiber).cold.as_ref().map_or(crate::fiber::Name::default(), |cold| cold.name);
             trace::fibers::enter(name.as_str(), (*fiber).id.word() as u32);
         }
     }
