@@ -1,6 +1,6 @@
 //! Configuring the loop.
 
-use crate::boundary::{guard, sized, text};
+use crate::boundary::{guard, keeping_errno, sized, text};
 use nyario_core::driver::{BackendKind, Config};
 use nyario_core::fiber::Loop;
 use nyario_core::local;
@@ -58,6 +58,6 @@ pub unsafe extern "C" fn nyario_configure(options: *const nyario_options) -> c_i
             }
             Ok(())
         };
-        local::make_with(&config, prepare).map(|_| 0)
+        keeping_errno(|| local::make_with(&config, prepare)).map(|_| 0)
     })
 }
