@@ -23,13 +23,15 @@ impl Checkers {
         Checkers { valgrind: valgrind::runs() }
     }
 
-    /// There is a new stack, unused as yet. `known` is for [`forget`](Self::forget).
+    /// There is a new stack, unused as yet, with its guard below. `known` is for [`forget`](Self::forget).
+    ///
+    /// A search for leaks would read the guard word by word, and take a fault for each.
     #[cold]
-    pub(super) fn learn(&self, known: &mut Vec<usize>, low: usize, size: usize) {
+    pub(super) fn learn(&self, known: &mut Vec<usize>, low: usize, size: usize, guard: usize) {
         if self.valgrind {
             known.push(valgrind::register(low, size));
         }
-        self.shut(low, size);
+        self.shut(low - guard, guard + size);
     }
 
     /// The memory of all these stacks goes back to the kernel, which may give it to somebody else.

@@ -192,7 +192,8 @@ impl<K: Kernel> StackPool<K> {
         let shelf = &mut self.shelves[class.0 as usize];
         shelf.slabs.push(slab);
         for index in 0..count {
-            self.checkers.learn(&mut shelf.known, slab + index * stride + GUARD_SIZE, class.size());
+            let low = slab + index * stride + GUARD_SIZE;
+            self.checkers.learn(&mut shelf.known, low, class.size(), GUARD_SIZE);
         }
         let slots = (0..count).rev().map(|index| {
             let low = slab + index * stride + GUARD_SIZE;
