@@ -174,7 +174,7 @@ unsafe fn in_slot(looped: *mut Looped, work: impl FnOnce(Slot) -> Waited) -> Opt
 /// borrows stays valid until it ends. `begun` is told its name if it has to wait.
 #[inline]
 pub(crate) unsafe fn carry_out(looped: *mut Looped, op: Op, deadline: u64, begun: impl FnOnce(OpId)) -> Option<Waited> {
-    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. });
+    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. });
     // SAFETY: as above.
     unsafe {
         in_slot(looped, |slot| match (*looped).submit(slot, op, deadline) {
