@@ -312,8 +312,14 @@ impl Request {
     /// Inlined, because every caller states one certain operation: nothing of the match is left.
     #[inline(always)]
     pub(super) fn new(op: Op) -> Request {
-        let request =
-            |code, fd, ptr: *mut u8, len: usize| Request { ptr, len: len.min(TRANSFER_MAX), fd, events: 0, code, vouched: false };
+        let request = |code, fd, ptr: *mut u8, len: usize| Request {
+            ptr,
+            len: len.min(TRANSFER_MAX),
+            fd,
+            events: 0,
+            code,
+            vouched: false,
+        };
         let message = |code, fd, ptr: *mut u8, len: usize, flags: i32| Request {
             events: (flags & !libc::MSG_DONTWAIT) as u32,
             ..request(code, fd, ptr, len)
