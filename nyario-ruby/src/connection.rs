@@ -2,7 +2,7 @@
 
 use crate::looped::{self, QFALSE, QNIL, QTRUE};
 use crate::typed::{self, DataType, Typed};
-use crate::{api, descriptor};
+use crate::{api, descriptor, io};
 use magnus::{Class, Error, Module, RModule, Ruby};
 use nyario_core::conn::ConnId;
 use rb_sys::VALUE;
@@ -40,19 +40,19 @@ pub(crate) unsafe fn wrap(conn: ConnId, looped: u64) -> VALUE {
 
 unsafe extern "C" fn read(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
-    unsafe { api::read_from(this, descriptor::of_connection(this), api::arguments(argc, argv)) }
+    unsafe { io::read_from(this, descriptor::of_connection(this), api::arguments(argc, argv)) }
 }
 
 unsafe extern "C" fn write(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
     // SAFETY: as above.
-    unsafe { api::write_to(this, descriptor::of_connection(this), api::arguments(argc, argv)) }
+    unsafe { io::write_to(this, descriptor::of_connection(this), api::arguments(argc, argv)) }
 }
 
 unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: as above.
     unsafe {
         if let Some(fd) = descriptor::of_open(this) {
-            api::close(looped::running(), fd);
+            io::close(looped::running(), fd);
         }
     }
     QNIL

@@ -18,6 +18,7 @@ mod blocking;
 mod connection;
 mod descriptor;
 mod fiber;
+mod io;
 mod looped;
 mod raise;
 mod scheduler;
@@ -36,6 +37,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);
+    io::define(nyario)?;
     api::define(ruby, nyario)
 }
 

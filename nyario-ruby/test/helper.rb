@@ -58,6 +58,15 @@ module Helper
     task.value
   end
 
+  # Runs the block on a thread with a scheduler until everything that it schedules has ended, and returns its value.
+  def scheduled
+    Thread.new do
+      Thread.current.report_on_exception = false
+      Fiber.set_scheduler(Nyario::Scheduler.new)
+      yield
+    end.value
+  end
+
   def listener
     TCPServer.new("127.0.0.1", 0)
   end

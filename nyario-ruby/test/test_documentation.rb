@@ -3,35 +3,52 @@
 require "helper"
 
 class TestDocumentation < Minitest::Test
-  API = File.expand_path("../lib/nyario/api.rb", __dir__)
+  FILES = Dir[File.expand_path("../lib/nyario/api/*.rb", __dir__)].sort
+
+  # The hooks that Ruby has had since then; an older one is not to see them.
+  LATER = { "io_select" => "3.2", "io_write" => "3.3", "io_close" => "4.0" }.freeze
 
   # What is defined and what is documented are the same.
   def test_each_public_method_is_documented
-    defined = { "Nyario" => Nyario.singleton_methods(false).map { |name| "self.#{name}" },
-                "Connection" => Nyario::Connection.public_instance_methods(false).map(&:to_s),
-                "Task" => Nyario::Task.public_instance_methods(false).map(&:to_s),
-                "Scheduler" => Nyario::Scheduler.public_instance_methods(false).map(&:to_s) + later }
-    assert_equal defined.transform_values(&:sort), documented.transform_values(&:sort)
+    assert_equal defined_methods.transform_values(&:sort), documented.transform_values(&:sort)
   end
 
   def test_each_tells_since_when
-    text = File.read(API)
-    assert_equal text.scan("@!method").size, text.scan("@since").size
+    FILES.each do |file|
+      text = File.read(file)
+      assert_equal text.scan("@!method").size, text.scan("@since").size, file
+    end
   end
 
   private
 
-  # The hooks that this Ruby is too old for.
-  def later
-    version = RUBY_VERSION.to_f
-    { "io_select" => 3.2, "io_write" => 3.3, "io_close" => 4.0 }.filter_map { |name, since| name if version < since }
+  def defined_methods
+    found = { "Nyario" => singleton(Nyario) }
+    classes.each do |name, type|
+      found[name] = singleton(type) + type.public_instance_methods(false).map(&:to_s)
+    end
+    found["Scheduler"] += LATER.filter_map { |name, since| name if Gem::Version.new(RUBY_VERSION) < Gem::Version.new(since) }
+    found
+  end
+
+  # An exception that adds nothing to its parent needs no methods' documentation.
+  def classes
+    Nyario.constants.map { |name| [name.to_s, Nyario.const_get(name)] }.select do |_, type|
+      type.is_a?(Module) && !(type.is_a?(Class) && type <= Exception)
+    end
+  end
+
+  def singleton(type)
+    (type.singleton_methods(false) - [:allocate]).map { |name| "self.#{name}" }
   end
 
   def documented
-    place = nil
-    File.foreach(API).with_object(Hash.new { |hash, name| hash[name] = [] }) do |line, found|
-      place = Regexp.last_match(1) if line =~ /^\s*(?:module|class) (\w+)/
-      found[place] << Regexp.last_match(1) if line =~ /@!method ([\w.?]+)/
+    FILES.each_with_object(Hash.new([].freeze)) do |file, found|
+      place = nil
+      File.foreach(file) do |line|
+        found[place = Regexp.last_match(1)] += [] if line =~ /^\s*(?:module|class) (\w+)/
+        found[place] += [Regexp.last_match(1)] if line =~ /@!method ([\w.?!=<]+)/
+      end
     end
   end
 end

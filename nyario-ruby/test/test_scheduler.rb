@@ -7,15 +7,6 @@ require "net/http"
 class SchedulerTest < Minitest::Test
   include Helper
 
-  # Runs the block on a thread with a scheduler until everything that it schedules has ended, and returns its value.
-  def scheduled
-    Thread.new do
-      Thread.current.report_on_exception = false
-      Fiber.set_scheduler(Nyario::Scheduler.new)
-      yield
-    end.value
-  end
-
   def test_sleepers_sleep_at_once
     order = isolated_value do
       order = []

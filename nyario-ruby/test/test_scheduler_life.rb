@@ -10,14 +10,6 @@ require "open3"
 class SchedulerLifeTest < Minitest::Test
   include Helper
 
-  def scheduled
-    Thread.new do
-      Thread.current.report_on_exception = false
-      Fiber.set_scheduler(Nyario::Scheduler.new)
-      yield
-    end.value
-  end
-
   def test_a_child_that_is_forked_in_a_fiber_lives_its_own_life
     isolated do
       statuses = []

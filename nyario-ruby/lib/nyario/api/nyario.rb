@@ -1,0 +1,79 @@
+# frozen_string_literal: true
+
+# The documentation of what the extension defines. Nothing here is loaded: it is for YARD.
+
+# Blocking-style code at event-loop speed: fibers over io_uring and epoll, by completion.
+#
+# Each thread has a loop of its own, made when it is first needed. What is registered and spawned belongs to the calling
+# thread's loop and runs once that thread calls {Nyario.loop}. `NYARIO_BACKEND` (`uring` or `epoll`) picks the backend.
+#
+# Whatever waits, suspends the calling fiber and lets the others run. Outside a running loop it blocks the thread instead,
+# without the GVL, so the same code works in both places. In a trap handler that runs on the loop's own fiber, waiting
+# raises a RuntimeError.
+module Nyario
+  # @!method self.register(server, callable = nil, eager: false, &block)
+  #   Serves a listening socket: each of its connections is handed to the handler on a fiber of its own, and is closed when
+  #   the handler returns or raises. An exception is reported on $stderr with its backtrace and never stops the loop.
+  #
+  #   The handler gets its fiber when the connection's first byte arrives, so an idle connection costs a few hundred bytes.
+  #   The server is closed when the loop ends; closing it before, on the loop's own thread, ends the accepting.
+  #   @param server [TCPServer, UNIXServer, Socket, Integer] it listens; made non-blocking
+  #   @param callable [#call] called with a {Connection}; or a block is given
+  #   @param eager [Boolean] gives the handler its fiber at once, for protocols in which the server speaks first
+  #   @return [Object] the server
+  #   @raise [ArgumentError] without a handler, with two, or for a server that is registered already
+  #   @raise [TypeError] for a handler that cannot be called, or something that has no descriptor
+  #   @raise [SystemCallError] ENOTSOCK, EINVAL when it does not listen, EPROTOTYPE for a socket of messages, EMFILE
+  #   @since 0.1.0
+
+  # @!method self.loop
+  #   Runs the calling thread's loop until {Nyario.stop}, or until no server is left and every task has ended. Then servers
+  #   are closed, what still waits is refused (Errno::ECANCELED), and connections are closed. The GVL is released while
+  #   there is nothing to do, and signals are handled at once: Ctrl-C raises Interrupt from here after the same orderly end.
+  #   @return [nil]
+  #   @raise [RuntimeError] when the thread's loop runs already
+  #   @since 0.1.0
+
+  # @!method self.stop
+  #   Ends the loop of the calling thread, if it runs one, or else every loop of the process: a loop that has not begun ends
+  #   as soon as it does. From any thread, fiber, and trap handler. Does not wait.
+  #   @return [nil]
+  #   @since 0.1.0
+
+  # @!method self.spawn(&block)
+  #   Runs the block on a fiber of its own, from the loop's next round on.
+  #   @return [Task]
+  #   @raise [SystemCallError] ECANCELED while the loop ends
+  #   @since 0.1.0
+
+  # @!method self.read(source, max = nil)
+  #   Reads once. Bytes that an IO has buffered itself (by `gets`, say) are not seen.
+  #   @param source [Connection, IO, Integer] a socket, pipe, terminal or file
+  #   @param max [Integer, nil] at most so many bytes, above 0; 65536 if left out or more
+  #   @return [String, nil] at least one byte, binary; nil at the end
+  #   @raise [IOError] when it is closed, also meanwhile
+  #   @raise [SystemCallError] ECONNRESET, EBADF, ECANCELED when the loop ends, and others of read(2)
+  #   @since 0.1.0
+
+  # @!method self.write(target, *strings)
+  #   Writes all of each string. What is no String is converted by `to_s`. While a string is being written nobody can change
+  #   it (RuntimeError). An exception that is raised in the fiber meanwhile goes on its way when the kernel has let go.
+  #   @param target [Connection, IO, Integer]
+  #   @return [Integer] how many bytes that was
+  #   @raise [IOError] when it is closed, also meanwhile
+  #   @raise [SystemCallError] EPIPE, ECONNRESET, ECANCELED when the loop ends, and others of write(2)
+  #   @since 0.1.0
+
+  # @!method self.sleep(seconds)
+  #   @param seconds [Numeric] 0 or more; rounded up to nanoseconds
+  #   @return [nil]
+  #   @raise [ArgumentError] for a negative time
+  #   @raise [SystemCallError] ECANCELED when the loop ends
+  #   @since 0.1.0
+
+  # @!method self.backend
+  #   The backend of the calling thread's loop, which is made if there is none.
+  #   @return [String] `"uring"` or `"epoll"`
+  #   @raise [SystemCallError] EINVAL when NYARIO_BACKEND names none, and what the kernel says of one that it denies
+  #   @since 0.1.0
+end

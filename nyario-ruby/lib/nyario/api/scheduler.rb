@@ -1,0 +1,113 @@
+# frozen_string_literal: true
+
+module Nyario
+  # Ruby's own blocking calls on the loop: the interface that Ruby calls Fiber::Scheduler.
+  #
+  #   Fiber.set_scheduler(Nyario::Scheduler.new)
+  #   Fiber.schedule { puts Net::HTTP.get(uri) }
+  #   Fiber.schedule { sleep 1 }
+  #
+  # `sleep`, reading and writing, `accept` and `connect`, Mutex, Queue, ConditionVariable, Thread#join, `system` and
+  # Process.wait, names, Timeout.timeout: on a fiber of {#fiber}, on a handler of {Nyario.register} and in a task of
+  # {Nyario.spawn} each of them suspends that fiber alone. {Nyario.loop} has a scheduler of its own unless the thread has
+  # one; without it a thread's scheduler runs when the thread ends, or at `Fiber.set_scheduler(nil)`.
+  #
+  # The hooks are for Ruby to call. A subclass may define some anew and call `super`. A scheduler serves one thread at a
+  # time; {#unblock} alone may be called from any. What a scheduled fiber raises is reported on $stderr.
+  class Scheduler
+    # @!method fiber(**options, &block)
+    #   `Fiber.schedule`: runs the block on a new Fiber, at once, until it waits.
+    #   @return [Fiber]
+    #   @raise [SystemCallError] ECANCELED while the loop ends
+    #   @since 0.1.0
+
+    # @!method run
+    #   Runs until no fiber is left that waits. To be called on the thread's root fiber.
+    #   @return [nil]
+    #   @raise [Exception] what interrupts the thread, or a fiber raised that is no StandardError
+    #   @since 0.1.0
+
+    # @!method close
+    #   As {#scheduler_close}.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method scheduler_close
+    #   Runs what is left to its end and gives the loop back. Ruby calls it when the thread ends.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method kernel_sleep(duration = nil)
+    #   `sleep`. Without a duration, until {#unblock}; a duration of 0 lets the others go first.
+    #   @return [true]
+    #   @since 0.1.0
+
+    # @!method block(blocker, timeout = nil)
+    #   Waits until somebody calls {#unblock} with the fiber.
+    #   @return [Boolean] whether somebody has; false when the time was up
+    #   @since 0.1.0
+
+    # @!method unblock(blocker, fiber)
+    #   Ends the wait of a fiber that is blocked, from any thread. Does not wait.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method yield
+    #   Lets the others that are ready go first.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method io_wait(io, events, timeout = nil)
+    #   Waits for one of the events (`IO::READABLE`, `IO::PRIORITY`, `IO::WRITABLE`). A time-out of 0 only looks.
+    #   @return [Integer, false] those that hold; false when the time is up
+    #   @raise [IOError] when the IO is closed meanwhile
+    #   @raise [IO::TimeoutError] when it is the IO's own time-out that has passed (Ruby 3.2)
+    #   @since 0.1.0
+
+    # @!method io_read(io, buffer, length, offset = 0)
+    #   Reads at least `length` bytes into the buffer, or what one try brings when that is 0. A socket is waited for then
+    #   as well: Ruby would only ask again.
+    #   @return [Integer] how many, 0 at the end, or a negative errno
+    #   @since 0.1.0
+
+    # @!method io_write(io, buffer, length, offset = 0)
+    #   Writes at least `length` bytes of the buffer. There since Ruby 3.3, as older ones call it wrongly.
+    #   @return [Integer] how many, or a negative errno
+    #   @since 0.1.0
+
+    # @!method io_select(readables, writables = nil, exceptables = nil, timeout = nil)
+    #   `IO.select`. There since Ruby 3.2, which is the first to call it.
+    #   @return [Array(Array, Array, Array), nil] those that are ready; nil when the time is up
+    #   @since 0.1.0
+
+    # @!method io_close(descriptor)
+    #   Closes the descriptor, and wakes whoever waits on it. There since Ruby 4.0, which is the first to call it.
+    #   @return [true]
+    #   @since 0.1.0
+
+    # @!method timeout_after(duration, exception, *arguments, &block)
+    #   `Timeout.timeout`: past the duration the exception is raised wherever the block waits, or waits next.
+    #   @return [Object] the block's value
+    #   @since 0.1.0
+
+    # @!method fiber_interrupt(fiber, exception)
+    #   Raises the exception in a fiber, where it waits or waits next.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method process_wait(pid, flags)
+    #   Waits for a child.
+    #   @return [Process::Status]
+    #   @since 0.1.0
+
+    # @!method address_resolve(hostname)
+    #   Resolves a name, on a thread.
+    #   @return [Array<String>] its addresses; none when it has none
+    #   @since 0.1.0
+
+    # @!method blocking_operation_wait(work)
+    #   Calls what only blocks, on a thread.
+    #   @return [Object] what it returned
+    #   @since 0.1.0
+  end
+end

@@ -1,0 +1,250 @@
+//! One thread's loop: the core's runtime, and which Ruby fiber waits for what.
+//!
+//! ```text
+//!   waiter    a fiber's place: what it waits for, what it is to be told, its job
+//!   places    which fiber is where
+//!   switch    who runs next, and how control gets there
+//!   park      how a fiber waits: for an operation, for somebody, or for its turn
+//!   raising   what is raised in a fiber from elsewhere
+//!   vouching  which descriptors need no second look
+//!   marking   what the garbage collector is shown
+//!   stopping  what ends the loops of other threads
+//! ```
+
+mod marking;
+mod park;
+mod places;
+mod raising;
+mod stopping;
+mod switch;
+mod vouching;
+mod waiter;
+
+pub(crate) use park::{UNBLOCKED, Waited, block, carry_out, close, perform, yield_to};
+pub(crate) use places::rested;
+pub(crate) use stopping::stop_all;
+pub(crate) use switch::give_way;
+pub(crate) use vouching::carry_out_for;
+pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
+
+use crate::typed;
+use marking::Root;
+use nyario_core::driver::{Config, Driver, Waker};
+use nyario_core::local;
+use nyario_core::runtime::Runtime;
+use nyario_core::sys::{Errno, Fd, Linux};
+use raising::Pending;
+use rb_sys::VALUE;
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::mem::ManuallyDrop;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU64, Ordering};
+use waiter::Waiter;
+
+pub(crate) const QNIL: VALUE = rb_sys::special_consts::Qnil as VALUE;
+pub(crate) const QTRUE: VALUE = rb_sys::special_consts::Qtrue as VALUE;
+pub(crate) const QFALSE: VALUE = rb_sys::special_consts::Qfalse as VALUE;
+
+/// What a forked child is told that goes on where its parent's loop was.
+pub(crate) const PARENTS: &str = "the loop is the parent process's";
+
+/// One read brings at most this much.
+pub(crate) const READ_MAX: usize = 65_536;
+
+pub(crate) struct Handler {
+    pub(crate) callable: VALUE,
+    /// The Ruby object of the server, closed with the loop.
+    pub(crate) server: VALUE,
+    /// The loop's own descriptor of it; -1 once it has been closed.
+    pub(crate) fd: Fd,
+}
+
+/// The loop. Everything is reached through a raw pointer, for moments at a time: no borrow may live across a transfer
+/// or a call into Ruby.
+pub(crate) struct Looped {
+    /// Names the loop among all that the process ever had.
+    pub(crate) id: u64,
+    /// Gone once the loop is `over`.
+    pub(crate) runtime: ManuallyDrop<Runtime<Linux>>,
+    /// None once the loop is over: it holds a descriptor.
+    waker: Option<Waker<Linux>>,
+    pub(crate) waiters: Vec<Waiter>,
+    free: Vec<Slot>,
+    /// Where each fiber is.
+    places: HashMap<VALUE, Slot>,
+    /// What fibers that do not wait are to be told when they do.
+    pending: Vec<Pending>,
+    /// By descriptor, the IO object that asked for it last. Addresses that are compared and nothing else.
+    vouchers: Vec<VALUE>,
+    /// Fibers of others that are parked.
+    pub(crate) guests: usize,
+    /// Fibers of ours that have no job.
+    pool: Vec<Slot>,
+    pub(crate) ready: VecDeque<Slot>,
+    pub(crate) handlers: Vec<Handler>,
+    /// The fiber that runs.
+    pub(crate) current: Slot,
+    /// Control is on its way from one fiber to the other by the loop's own doing.
+    switching: bool,
+    /// The fiber that called `Nyario.loop`.
+    pub(crate) root: VALUE,
+    chain: u32,
+    pub(crate) scratch: Box<[u8]>,
+    /// Jobs that have not ended.
+    pub(crate) jobs: usize,
+    /// The exception that ends the loop, or nil.
+    pub(crate) failure: VALUE,
+    pub(crate) running: bool,
+    /// Whatever would wait is refused.
+    pub(crate) ending: bool,
+    over: bool,
+    forks: u32,
+    /// The Ruby thread that made it.
+    thread: VALUE,
+    pub(crate) object: VALUE,
+}
+
+thread_local! {
+    static LOOPED: Cell<*mut Looped> = const { Cell::new(null_mut()) };
+}
+
+static LOOPS: AtomicU64 = AtomicU64::new(0);
+
+/// The thread's loop, or null.
+#[inline]
+pub(crate) fn current() -> *mut Looped {
+    let looped = LOOPED.get();
+    // SAFETY: the pointer is the thread's own and is cleared before the loop goes.
+    if looped.is_null() || unsafe { (*looped).forks } == local::forks() { looped } else { null_mut() }
+}
+
+/// The thread's loop while it runs, or null.
+#[inline]
+pub(crate) fn running() -> *mut Looped {
+    let looped = current();
+    // SAFETY: as above.
+    if looped.is_null() || unsafe { (*looped).running } { looped } else { null_mut() }
+}
+
+/// The thread's loop, made if there is none.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
+    let looped = current();
+    // SAFETY: the GVL is held; what `current` returns is alive.
+    let thread = unsafe { rb_sys::rb_thread_current() };
+    if !looped.is_null() {
+        // SAFETY: as above.
+        unsafe {
+            if (*looped).thread == thread {
+                return Ok(looped);
+            }
+            // Ruby runs its threads on native ones that it keeps: this loop's thread ended without having run it.
+            free(looped);
+        }
+    }
+    let driver = Driver::new(Linux, &Config::from_env()?)?;
+    let mut runtime = Runtime::new(driver);
+    let waker = runtime.driver().waker();
+    let stopper = runtime.stopper();
+    let id = LOOPS.fetch_add(1, Ordering::Relaxed);
+    let looped = Box::into_raw(Box::new(Looped {
+        id,
+        runtime: ManuallyDrop::new(runtime),
+        waker: Some(waker),
+        waiters: Vec::new(),
+        free: Vec::new(),
+        places: HashMap::new(),
+        pending: Vec::new(),
+        vouchers: Vec::new(),
+        guests: 0,
+        pool: Vec::new(),
+        ready: VecDeque::new(),
+        handlers: Vec::new(),
+        current: NO_SLOT,
+        switching: false,
+        root: QNIL,
+        chain: 0,
+        scratch: vec![0; READ_MAX].into_boxed_slice(),
+        jobs: 0,
+        failure: QNIL,
+        running: false,
+        ending: false,
+        over: false,
+        forks: local::forks(),
+        thread,
+        object: QNIL,
+    }));
+    // SAFETY: as above; registering the place keeps the object, and so everything it marks, alive. Until then it is this
+    // stack that does.
+    unsafe {
+        let object = typed::wrap(rb_sys::rb_cObject, Root(looped));
+        (*looped).object = object;
+        rb_sys::rb_gc_register_address(&raw mut (*looped).object);
+        std::hint::black_box(object);
+    }
+    stopping::enlist(id, stopper);
+    LOOPED.set(looped);
+    Ok(looped)
+}
+
+/// Frees what the thread's loop has of the kernel. The rest goes with the Ruby object, once no fiber knows it any more.
+///
+/// # Safety
+///
+/// The GVL is held, and it is the thread's own loop.
+pub(crate) unsafe fn free(looped: *mut Looped) {
+    LOOPED.set(null_mut());
+    // SAFETY: as above; the object that is unregistered lies on this stack meanwhile.
+    unsafe {
+        let object = (*looped).object;
+        stopping::strike((*looped).id);
+        rb_sys::rb_gc_unregister_address(&raw mut (*looped).object);
+        (*looped).over = true;
+        (*looped).running = false;
+        ManuallyDrop::drop(&mut (*looped).runtime);
+        (*looped).waker = None;
+        (*looped).waiters = Vec::new();
+        (*looped).handlers = Vec::new();
+        (*looped).vouchers = Vec::new();
+        (*looped).scratch = Box::default();
+        std::hint::black_box(object);
+    }
+}
+
+/// Leaves the loop of the parent process alone, in the child.
+pub(crate) fn disown() {
+    LOOPED.set(null_mut());
+}
+
+impl Looped {
+    /// Whether nothing of it may be used any more: it has ended, or it is the parent process's.
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.over || self.forks != local::forks()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether the fiber that runs is, or runs within, that task's.
+    pub(crate) fn runs(&self, wanted: VALUE) -> bool {
+        let waiter = self.waiters.get(self.current as usize);
+        waiter.is_some_and(|waiter| matches!(waiter.job, Job::Run { task, .. } if task == wanted))
+    }
+
+    /// Ends the loop's wait, from a thread that is not its own.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.jobs > 0 || self.runtime.serving() > 0
+    }
+}

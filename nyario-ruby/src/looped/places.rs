@@ -1,0 +1,67 @@
+//! Which fiber is where.
+
+use super::waiter::{Job, Slot, Waiter};
+use super::{Looped, QNIL};
+use rb_sys::VALUE;
+use std::mem::replace;
+
+/// Fibers without a job that are kept for the next connections. A Ruby fiber that has run holds some 13 KiB.
+const POOL: usize = 512;
+
+impl Looped {
+    #[inline]
+    pub(super) fn is_in(&self, slot: Slot, fiber: VALUE) -> bool {
+        self.waiters.get(slot as usize).is_some_and(|waiter| waiter.fiber == fiber)
+    }
+
+    pub(crate) fn has_job(&self, slot: Slot) -> bool {
+        !matches!(self.waiters[slot as usize].job, Job::None)
+    }
+
+    pub(super) fn word(&self, slot: Slot) -> u64 {
+        // The lowest two bits are the runtime's; 30 bits of the sequence fit above the slot.
+        u64::from(self.waiters[slot as usize].sequence) << 34 | u64::from(slot) << 2
+    }
+
+    pub(crate) fn enter(&mut self, fiber: VALUE) -> Slot {
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.waiters[slot as usize].fiber = fiber;
+                slot
+            }
+            None => {
+                self.waiters.push(Waiter::new(fiber));
+                (self.waiters.len() - 1) as Slot
+            }
+        };
+        if fiber != QNIL {
+            self.places.insert(fiber, slot);
+        }
+        slot
+    }
+
+    pub(crate) fn leave(&mut self, slot: Slot) {
+        let waiter = &mut self.waiters[slot as usize];
+        let fiber = replace(&mut waiter.fiber, QNIL);
+        (waiter.job, waiter.bypassed) = (Job::None, false);
+        self.places.remove(&fiber);
+        self.free.push(slot);
+    }
+
+    /// Puts a fiber of ours away until there is another job. `false`: there are enough, it is dropped.
+    pub(crate) fn rest(&mut self, slot: Slot) -> bool {
+        let waiter = &mut self.waiters[slot as usize];
+        (waiter.job, waiter.bypassed) = (Job::None, false);
+        if self.pool.len() < POOL && !self.ending {
+            self.pool.push(slot);
+            return true;
+        }
+        self.leave(slot);
+        false
+    }
+}
+
+/// A fiber of ours without a job, if there is one.
+pub(crate) fn rested(looped: &mut Looped) -> Option<Slot> {
+    looped.pool.pop()
+}
