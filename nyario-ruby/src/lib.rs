@@ -17,7 +17,9 @@ mod api;
 mod blocking;
 mod connection;
 mod descriptor;
+mod ending;
 mod fiber;
+mod io;
 mod looped;
 mod raise;
 mod scheduler;
@@ -36,6 +38,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);
+    io::define(nyario)?;
     api::define(ruby, nyario)
 }
 

@@ -165,7 +165,23 @@ impl<K: Kernel> Driver<K> {
     /// the last completion, however the operation ends: a cancel, a deadline or a close do not end the loan.
     #[inline(always)]
     pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
-        let request = Request::new(op);
+        self.submit_request(Request::new(op), waiter, deadline)
+    }
+
+    /// As [`submit`](Self::submit), for whoever knows from other sources that the number is still the file's that it was at
+    /// its last operation: the driver then begins without a look. Should it be another file after all, an operation on a
+    /// socket may complete with `-ESTALE`, or with `-ENOTSOCK`, whereupon the caller finds out what the number is and asks
+    /// anew by [`submit`](Self::submit).
+    ///
+    /// # Safety
+    ///
+    /// As [`submit`](Self::submit).
+    pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        self.submit_request(Request { vouched: true, ..Request::new(op) }, waiter, deadline)
+    }
+
+    #[inline(always)]
+    fn submit_request(&mut self, request: Request, waiter: u64, deadline: u64) -> Submitted {
         if self.closed {
             return Submitted::Done(-libc::ECANCELED);
         }
@@ -234,7 +250,8 @@ impl<K: Kernel> Driver<K> {
                 _ => {}
             }
         }
-        if !self.ledger.is_same(fd) {
+        let vouched = request.vouched && self.ledger.fds.at(fd).kind == Kind::Socket;
+        if !vouched && !self.ledger.is_same(fd) {
             self.disown(fd);
             if let Err(error) = self.adopt(fd) {
                 return Submitted::Done(error.result());
@@ -258,6 +275,15 @@ impl<K: Kernel> Driver<K> {
     /// Writes what can be written at once; `-EAGAIN` when that is nothing.
     pub fn try_write(&mut self, fd: Fd, buf: &[u8]) -> i32 {
         self.try_now(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() })
+    }
+
+    /// Like [`try_write`](Self::try_write), from several buffers, at most 1024.
+    ///
+    /// # Safety
+    ///
+    /// Each buffer must be valid for reads until the call returns.
+    pub unsafe fn try_writev(&mut self, fd: Fd, iov: &[libc::iovec]) -> i32 {
+        self.try_now(Op::Writev { fd, iov: iov.as_ptr(), count: iov.len() })
     }
 
     fn try_now(&mut self, op: Op) -> i32 {
@@ -348,12 +374,17 @@ impl<K: Kernel> Driver<K> {
         self.ledger.fds.known(fd).is_some_and(|record| record.kind == Kind::Socket)
     }
 
+    /// Whether the descriptor is a file's, which is always ready, and whose reads may have to go to the disk.
+    pub fn is_file(&mut self, fd: Fd) -> bool {
+        self.adopt(fd).is_ok() && self.ledger.fds.at(fd).kind == Kind::File
+    }
+
     /// Ends what waits on a number whose file is gone, and forgets it.
     fn disown(&mut self, fd: Fd) {
         if self.ledger.fds.known(fd).is_none() {
             return;
         }
-        self.evict(fd, Reason::Closed);
+        self.evict(fd, Reason::Stale);
         // The kernel's operations hold the old file, not the number; they have to be gone before the record can
         // serve another. That a descriptor was closed behind our back is rare enough for waiting here.
         while self.ledger.fds.at(fd).in_flight != 0 {
@@ -628,7 +659,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Looks for descriptors that were closed without a word to us, at most `limit` at a time, and ends what waits
-    /// on them with `-EBADF`.
+    /// on them with `-EBADF`, or with `-ESTALE` what was [vouched](Self::submit_vouched) for.
     pub fn sweep(&mut self, limit: usize) {
         let mut limit = limit;
         while let Some(fd) = self.ledger.find_stale(&mut limit) {

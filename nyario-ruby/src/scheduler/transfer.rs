@@ -3,6 +3,7 @@
 use super::loop_of;
 use crate::looped::{self, Waited};
 use crate::raise;
+use magnus::rb_sys::{protect, resume_error};
 use nyario_core::driver::{Blocking, Op};
 use nyario_core::sys::{Fd, Linux};
 use rb_sys::{VALUE, rb_jump_tag};
@@ -112,6 +113,27 @@ impl Lock {
     }
 }
 
+/// Waits while the buffer is locked.
+unsafe fn locked(buffer: VALUE, wait: impl Fn() -> Option<Waited>) -> Option<Waited> {
+    // SAFETY: called with the GVL held; an error has nothing left to drop when it is raised.
+    unsafe {
+        let lock = Lock::take(buffer);
+        if !lock.ours {
+            return wait();
+        }
+        let mut waited = None;
+        let outcome = protect(|| {
+            waited = wait();
+            looped::QNIL
+        });
+        lock.release();
+        match outcome {
+            Ok(_) => waited,
+            Err(error) => resume_error(error),
+        }
+    }
+}
+
 /// Whether it is of one of Ruby's classes of sockets, of which nothing that must not wait comes here.
 unsafe fn is_socket(io: VALUE) -> bool {
     static CLASS: OnceLock<VALUE> = OnceLock::new();
@@ -173,10 +195,8 @@ unsafe fn transfer(
                     };
                     return answer(result.into());
                 }
-                let lock = Lock::take(buffer);
-                let waited = looped::carry_out(looped, op(fd, at, left), 0, |_| {});
-                lock.release();
-                match waited {
+                let wait = || looped::carry_out_for(looped, io, |fd| op(fd, at, left), 0);
+                match locked(buffer, wait) {
                     None => return answer((-libc::EAGAIN).into()),
                     Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
                     Some(waited) => result = waited.result,
