@@ -7,10 +7,15 @@ require "socket"
 
 module Example
   # Serves at the address that the command line names, until a signal ends the loop.
-  def self.serve(&handler)
+  def self.serve(handler = nil, eager: false, &block)
     address = ARGV.fetch(0) { abort "usage: #{$PROGRAM_NAME} ADDRESS (host:port, or the path of a unix socket)" }
     server = listen(address)
-    Nyario.register(server, &handler)
+    Nyario.register(server, handler, eager: eager, &block)
+    run(server)
+  end
+
+  # Says where it listens, and runs the loop until a signal ends it.
+  def self.run(server)
     %w[INT TERM].each { |signal| trap(signal) { Nyario.stop } }
     puts "listening on #{name(server)}"
     $stdout.flush

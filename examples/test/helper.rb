@@ -14,9 +14,14 @@ class Example
   # Nothing here takes longer than a moment; whoever takes this long hangs.
   PATIENCE = 30
 
+  # The command of an example in Ruby.
+  def self.ruby(name)
+    [*RUBY, "#{ROOT}/examples/ruby/#{name}.rb"]
+  end
+
   COMMANDS = {
     c: %i[echo http_hello chat].to_h { |name| [name, ["#{ROOT}/target/examples/#{name}"]] },
-    ruby: { echo: [*RUBY, "#{ROOT}/examples/ruby/echo.rb"], http_hello: [*RUBY, "#{ROOT}/examples/ruby/http_hello.rb"] }
+    ruby: %i[echo http_hello chat].to_h { |name| [name, ruby(name)] }
   }.freeze
 
   attr_reader :command, :address, :pid
@@ -30,11 +35,11 @@ class Example
     example&.kill
   end
 
-  def initialize(command, address)
+  def initialize(command, address, *rest)
     @command = command
     @errors = Tempfile.new("nyario-example")
     @output, writer = IO.pipe
-    @pid = Process.spawn(*command, address, in: File::NULL, out: writer, err: @errors)
+    @pid = Process.spawn(*command, address, *rest, in: File::NULL, out: writer, err: @errors)
     writer.close
     line = Timeout.timeout(PATIENCE, Timeout::Error, "it does not begin to listen") { @output.gets }
     @address = line.to_s[/\Alistening on (.+)\n\z/, 1]

@@ -173,6 +173,17 @@ impl<K: Kernel> Runtime<K> {
         unsafe { self.driver.submit(op, waiter, deadline) }
     }
 
+    /// As [`submit`](Self::submit), by [`Driver::submit_vouched`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Driver::submit`].
+    pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        debug_assert!(waiter & whose::MASK == whose::HOST);
+        // SAFETY: forwarded from the caller.
+        unsafe { self.driver.submit_vouched(op, waiter, deadline) }
+    }
+
     /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
     /// [`cancel`](Self::cancel) takes it back, unless the time has come: an event may be on its way then.
     pub fn arm(&mut self, timer: u64, when: u64) -> OpId {

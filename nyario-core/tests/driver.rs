@@ -18,6 +18,7 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     a_driver_goes_with_a_connection_that_came_early, a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
     a_number_begins_anew_with_operations_in_flight,
     nothing_is_lost_while_a_number_begins_anew,
+    who_vouched_for_a_number_is_told_that_it_is_another, a_number_that_is_vouched_for_is_waited_for_as_it_is,
     an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Masked> {
@@ -49,6 +50,55 @@ fn a_read_waits_for_bytes(config: &Config) {
     assert_eq!((completion.waiter, completion.result, completion.more), (40, 5, false));
     assert_eq!(&buf[..5], b"bytes");
     assert_eq!(driver.pending(), 0);
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn submit_vouched(driver: &mut Driver<Masked>, op: Op, waiter: u64) -> Submitted {
+    // SAFETY: the buffers outlive their operations, which each test sees to the end of.
+    unsafe { driver.submit_vouched(op, waiter, 0) }
+}
+
+/// Of two that wait on a number that has come to another file, the one that vouched for it is to look again.
+fn who_vouched_for_a_number_is_told_that_it_is_another(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, theirs) = pair();
+    let (mut first, mut second) = ([0; 8], [0; 8]);
+    pending(submit(&mut driver, read(fd, &mut first), 4, 0));
+    pending(submit_vouched(&mut driver, read(fd, &mut second), 8));
+    driver.turn(Some(0));
+    let mut new = pair_at(fd);
+    driver.sweep(1000);
+    let told: HashSet<_> = [(); 2].map(|()| completion(&mut driver)).iter().map(|c| (c.waiter, c.result)).collect();
+    assert_eq!(told, HashSet::from([(4, -libc::EBADF), (8, -libc::ESTALE)]));
+    let id = submit(&mut driver, read(fd, &mut second), 12, 0);
+    pending(id);
+    new.write_all(b"new").unwrap();
+    assert_eq!(completion(&mut driver).result, 3);
+    assert_eq!(&second[..3], b"new");
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+    drop(theirs);
+}
+
+/// Whoever vouches wrongly loses nothing: what was begun on the new file yields its bytes, or is to be begun again.
+fn a_number_that_is_vouched_for_is_waited_for_as_it_is(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    let mut buf = [0; 8];
+    pending(submit(&mut driver, read(fd, &mut buf), 4, 0));
+    theirs.write_all(b"old").unwrap();
+    assert_eq!(completion(&mut driver).result, 3);
+    let mut new = pair_at(fd);
+    pending(submit_vouched(&mut driver, read(fd, &mut buf), 8));
+    driver.turn(Some(0));
+    driver.sweep(1000);
+    let told = completion(&mut driver);
+    assert_eq!((told.waiter, told.result), (8, -libc::ESTALE));
+    new.write_all(b"new").unwrap();
+    let result = match submit(&mut driver, read(fd, &mut buf), 12, 0) {
+        Submitted::Done(result) => result,
+        Submitted::Pending(_) => completion(&mut driver).result,
+    };
+    assert_eq!((result, &buf[..3]), (3, &b"new"[..]));
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
 }
 

@@ -182,7 +182,8 @@ impl<K: Kernel> Ledger<K> {
                 let next = self.slab[index].link.next;
                 let record = &mut self.slab[index];
                 if record.reason == Reason::None {
-                    record.reason = reason;
+                    let unlooked = reason == Reason::Stale && !record.request.vouched;
+                    record.reason = if unlooked { Reason::Closed } else { reason };
                     if record.state == State::InFlight {
                         held(self, index);
                     } else {

@@ -165,7 +165,23 @@ impl<K: Kernel> Driver<K> {
     /// the last completion, however the operation ends: a cancel, a deadline or a close do not end the loan.
     #[inline(always)]
     pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
-        let request = Request::new(op);
+        self.submit_request(Request::new(op), waiter, deadline)
+    }
+
+    /// As [`submit`](Self::submit), for whoever knows from other sources that the number is still the file's that it was at
+    /// its last operation: the driver then begins without a look. Should it be another file after all, an operation on a
+    /// socket may complete with `-ESTALE`, or with `-ENOTSOCK`, whereupon the caller finds out what the number is and asks
+    /// anew by [`submit`](Self::submit).
+    ///
+    /// # Safety
+    ///
+    /// As [`submit`](Self::submit).
+    pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        self.submit_request(Request { vouched: true, ..Request::new(op) }, waiter, deadline)
+    }
+
+    #[inline(always)]
+    fn submit_request(&mut self, request: Request, waiter: u64, deadline: u64) -> Submitted {
         if self.closed {
             return Submitted::Done(-libc::ECANCELED);
         }
@@ -234,7 +250,8 @@ impl<K: Kernel> Driver<K> {
                 _ => {}
             }
         }
-        if !self.ledger.is_same(fd) {
+        let vouched = request.vouched && self.ledger.fds.at(fd).kind == Kind::Socket;
+        if !vouched && !self.ledger.is_same(fd) {
             self.disown(fd);
             if let Err(error) = self.adopt(fd) {
                 return Submitted::Done(error.result());
@@ -353,7 +370,7 @@ impl<K: Kernel> Driver<K> {
         if self.ledger.fds.known(fd).is_none() {
             return;
         }
-        self.evict(fd, Reason::Closed);
+        self.evict(fd, Reason::Stale);
         // The kernel's operations hold the old file, not the number; they have to be gone before the record can
         // serve another. That a descriptor was closed behind our back is rare enough for waiting here.
         while self.ledger.fds.at(fd).in_flight != 0 {
@@ -628,7 +645,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Looks for descriptors that were closed without a word to us, at most `limit` at a time, and ends what waits
-    /// on them with `-EBADF`.
+    /// on them with `-EBADF`, or with `-ESTALE` what was [vouched](Self::submit_vouched) for.
     pub fn sweep(&mut self, limit: usize) {
         let mut limit = limit;
         while let Some(fd) = self.ledger.find_stale(&mut limit) {

@@ -195,6 +195,8 @@ pub(super) enum Reason {
     Cancelled,
     Deadline,
     Closed,
+    /// Its number came to another file without a word to us, which the waiter, who vouched for it, is to look into.
+    Stale,
 }
 
 impl Reason {
@@ -204,6 +206,7 @@ impl Reason {
             Reason::None | Reason::Cancelled => -libc::ECANCELED,
             Reason::Deadline => -libc::ETIMEDOUT,
             Reason::Closed => -libc::EBADF,
+            Reason::Stale => -libc::ESTALE,
         }
     }
 }
@@ -298,6 +301,8 @@ pub(super) struct Request {
     /// The events of a poll, the flags of a socket's call.
     pub(super) events: u32,
     pub(super) code: Code,
+    /// Whoever asks knows that the number is still its file's: see `Driver::submit_vouched`.
+    pub(super) vouched: bool,
 }
 
 /// The kernel's own bound on one transfer (`MAX_RW_COUNT`); it also keeps every count within an i32.
@@ -307,8 +312,14 @@ impl Request {
     /// Inlined, because every caller states one certain operation: nothing of the match is left.
     #[inline(always)]
     pub(super) fn new(op: Op) -> Request {
-        let request =
-            |code, fd, ptr: *mut u8, len: usize| Request { ptr, len: len.min(TRANSFER_MAX), fd, events: 0, code };
+        let request = |code, fd, ptr: *mut u8, len: usize| Request {
+            ptr,
+            len: len.min(TRANSFER_MAX),
+            fd,
+            events: 0,
+            code,
+            vouched: false,
+        };
         let message = |code, fd, ptr: *mut u8, len: usize, flags: i32| Request {
             events: (flags & !libc::MSG_DONTWAIT) as u32,
             ..request(code, fd, ptr, len)

@@ -6,6 +6,7 @@
 //!   switch    who runs next, and how control gets there
 //!   park      how a fiber waits: for an operation, for somebody, or for its turn
 //!   raising   what is raised in a fiber from elsewhere
+//!   vouching  which descriptors need no second look
 //!   marking   what the garbage collector is shown
 //!   stopping  what ends the loops of other threads
 //! ```
@@ -16,12 +17,14 @@ mod places;
 mod raising;
 mod stopping;
 mod switch;
+mod vouching;
 mod waiter;
 
 pub(crate) use park::{UNBLOCKED, Waited, block, carry_out, close, perform, yield_to};
 pub(crate) use places::rested;
 pub(crate) use stopping::stop_all;
 pub(crate) use switch::give_way;
+pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
 use crate::typed;
@@ -72,6 +75,8 @@ pub(crate) struct Looped {
     places: HashMap<VALUE, Slot>,
     /// What fibers that do not wait are to be told when they do.
     pending: Vec<Pending>,
+    /// By descriptor, the IO object that asked for it last. Addresses that are compared and nothing else.
+    vouchers: Vec<VALUE>,
     /// Fibers of others that are parked.
     pub(crate) guests: usize,
     /// Fibers of ours that have no job.
@@ -154,6 +159,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         free: Vec::new(),
         places: HashMap::new(),
         pending: Vec::new(),
+        vouchers: Vec::new(),
         guests: 0,
         pool: Vec::new(),
         ready: VecDeque::new(),
@@ -203,6 +209,7 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         (*looped).waker = None;
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
+        (*looped).vouchers = Vec::new();
         (*looped).scratch = Box::default();
         std::hint::black_box(object);
     }
@@ -239,5 +246,10 @@ impl Looped {
 
     pub(crate) fn has_work(&self) -> bool {
         self.jobs > 0 || self.runtime.serving() > 0
+    }
+
+    /// Whether a fiber has not ended that runs or waits here.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.jobs > 0 || self.guests > 0
     }
 }

@@ -29,12 +29,25 @@ impl Looped {
     /// As [`Runtime::submit`].
     #[inline(always)]
     pub(crate) unsafe fn submit(&mut self, slot: Slot, op: Op, deadline: u64) -> Submitted {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.submit_as(slot, op, deadline, false) }
+    }
+
+    /// As [`submit`](Self::submit); whether the caller has `vouched` for the descriptor: see [`super::vouching`].
+    ///
+    /// # Safety
+    ///
+    /// As [`Runtime::submit`](nyario_core::runtime::Runtime::submit).
+    #[inline(always)]
+    unsafe fn submit_as(&mut self, slot: Slot, op: Op, deadline: u64, vouched: bool) -> Submitted {
         let waiter = &mut self.waiters[slot as usize];
         waiter.sequence = (waiter.sequence + 1) & 0x3fff_ffff;
         let word = self.word(slot);
         let submitted = match op {
             Op::Close { fd } => self.runtime.close(fd, word),
             // SAFETY: forwarded from the caller.
+            op if vouched => unsafe { self.runtime.submit_vouched(op, word, deadline) },
+            // SAFETY: as above.
             op => unsafe { self.runtime.submit(op, word, deadline) },
         };
         if let Submitted::Pending(id) = submitted {
@@ -174,10 +187,27 @@ unsafe fn in_slot(looped: *mut Looped, work: impl FnOnce(Slot) -> Waited) -> Opt
 /// borrows stays valid until it ends. `begun` is told its name if it has to wait.
 #[inline]
 pub(crate) unsafe fn carry_out(looped: *mut Looped, op: Op, deadline: u64, begun: impl FnOnce(OpId)) -> Option<Waited> {
+    // SAFETY: as above.
+    unsafe { carry_out_as(looped, op, deadline, false, begun) }
+}
+
+/// As [`carry_out`]; whether the caller has `vouched` for the descriptor: see [`super::vouching`].
+///
+/// # Safety
+///
+/// As [`carry_out`].
+#[inline(always)]
+pub(super) unsafe fn carry_out_as(
+    looped: *mut Looped,
+    op: Op,
+    deadline: u64,
+    vouched: bool,
+    begun: impl FnOnce(OpId),
+) -> Option<Waited> {
     let borrows = matches!(op, Op::Read { .. } | Op::Write { .. });
     // SAFETY: as above.
     unsafe {
-        in_slot(looped, |slot| match (*looped).submit(slot, op, deadline) {
+        in_slot(looped, |slot| match (*looped).submit_as(slot, op, deadline, vouched) {
             Submitted::Done(result) => Waited { result, tag: 0 },
             Submitted::Pending(id) => {
                 begun(id);

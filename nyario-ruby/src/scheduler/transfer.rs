@@ -10,6 +10,7 @@ use std::ffi::{c_int, c_long, c_void};
 
 /// What a hook was asked to transfer.
 struct Request {
+    io: VALUE,
     fd: Fd,
     /// The bytes from the offset on.
     base: *mut u8,
@@ -38,7 +39,7 @@ unsafe fn request(arguments: &[VALUE], size: impl FnOnce(VALUE) -> (*mut u8, usi
             return Err(0);
         }
         let fd = rb_sys::rb_io_descriptor(io);
-        Ok(Request { fd, base: base.add(offset), room, least: least.min(room) })
+        Ok(Request { io, fd, base: base.add(offset), room, least: least.min(room) })
     }
 }
 
@@ -69,7 +70,7 @@ unsafe fn transfer(this: VALUE, request: &Request, op: impl Fn(Fd, *mut u8, usiz
                 if request.least == 0 && !driver.is_socket(request.fd) {
                     return answer((-libc::EAGAIN).into());
                 }
-                match looped::carry_out(looped, op(request.fd, at, left), 0, |_| {}) {
+                match looped::carry_out_for(looped, request.io, |fd| op(fd, at, left), 0) {
                     None => return answer((-libc::EAGAIN).into()),
                     Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
                     Some(waited) => result = waited.result,

@@ -1,0 +1,62 @@
+# frozen_string_literal: true
+
+# A server of several processes: each has a listening socket of its own at the same address, and the kernel spreads the
+# connections over them. A process that dies is replaced, and its socket kept meanwhile. On SIGTERM and SIGINT nobody new
+# is let in, and whoever is there may finish, but only for so many seconds.
+
+require "timeout"
+require_relative "example"
+
+WORKERS = 4
+PATIENCE = 10
+
+def listening(address)
+  Socket.new(address.afamily, Socket::SOCK_STREAM).tap do |socket|
+    socket.setsockopt(:SOCKET, :REUSEADDR, true)
+    socket.setsockopt(:SOCKET, :REUSEPORT, true)
+    socket.bind(address)
+    socket.listen(Socket::SOMAXCONN)
+  end
+end
+
+# A worker puts its number before each line. Its loop ends once the server is closed and the last handler has returned.
+def work(server)
+  trap(:INT, :IGNORE)
+  trap(:TERM) { server.close }
+  Nyario.register(server) do |connection|
+    while (data = connection.read)
+      connection.write(data.gsub(/^/, "#{Process.pid}: "))
+    end
+  end
+  Nyario.loop
+end
+
+address = ARGV.fetch(0) { abort "usage: #{$PROGRAM_NAME} HOST:PORT" }
+first = listening(Addrinfo.tcp(*address.split(":")))
+sockets = [first] + Array.new(WORKERS - 1) { listening(first.local_address) }
+start = lambda do |server|
+  fork do
+    (sockets - [server]).each(&:close)
+    work(server)
+  end
+end
+
+puts "listening on #{Example.name(first)}"
+$stdout.flush
+# A signal finds the main thread where it waits, never between a fork and the note of it.
+Thread.handle_interrupt(SignalException => :on_blocking) do
+  workers = sockets.to_h { |server| [start.call(server), server] }
+  loop do
+    server = workers.delete(Process.wait)
+    sleep(1)
+    workers[start.call(server)] = server
+  end
+rescue SignalException
+  sockets.each(&:close)
+  workers.each_key { |pid| Process.kill(:TERM, pid) }
+  begin
+    Timeout.timeout(PATIENCE) { Process.waitall }
+  rescue Timeout::Error
+    workers.each_key { |pid| Process.kill(:KILL, pid) }
+  end
+end

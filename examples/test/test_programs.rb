@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+require "English"
+require_relative "helper"
+
+# Examples that begin, say something and end.
+class TestPrograms < ExampleTest
+  def say(name, *arguments)
+    said = patiently { IO.popen([*Example.ruby(name), *arguments], err: %i[child out], &:readlines) }
+    assert_predicate $CHILD_STATUS, :success?, said.join
+    said.map(&:chomp)
+  end
+
+  def test_fibers_sort_by_sleeping
+    assert_equal %w[0.5 1 12 20 30], say(:sleep_sort, "20", "1", "30", "0.5", "12")
+  end
+
+  # The pages are held back until each has been asked for.
+  def test_pages_are_fetched_at_once
+    server = TCPServer.new("127.0.0.1", 0)
+    place = "http://127.0.0.1:#{server.local_address.ip_port}"
+    waiting = Thread.new do
+      Array.new(20) { server.accept.tap { |client| client.gets("\r\n\r\n") } }.each do |client|
+        client.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        client.close
+      end
+    end
+    urls = Array.new(20) { |number| "#{place}/#{number}" }
+    nowhere = "http://127.0.0.1:1/"
+    said = say(:fan_out, *urls, nowhere)
+    assert_equal urls.map { |url| "#{url}: 200, 5 bytes" }.sort, said.grep(/200/).sort
+    assert_match(/^#{nowhere}: .*refused/, said.grep_v(/200/).join("\n"))
+    waiting.join
+  ensure
+    server&.close
+  end
+end
