@@ -77,7 +77,7 @@ class TestSelector < NyarioTest
       child = fork do
         own = Nyario::Selector.new(Fiber.current)
         refused = begin
-          selector.select(0)
+          selector.select(0) && false
         rescue RuntimeError => e
           e.message.include?("parent")
         end
@@ -413,6 +413,7 @@ class TestSelector < NyarioTest
     with_selector do |selector|
       local, = pair
       refute selector.io_wait(Fiber.current, local, IO::READABLE)
+      refute selector.io_wait(Fiber.current, local, IO::WRITABLE)
       assert_equal 0, selector.select(0)
     end
   end
@@ -657,6 +658,31 @@ class TestSelector < NyarioTest
       sockets.each_with_index { |(_, remote), index| remote.write(index.to_s) }
       selector.select(1) until got.size == 50
       assert_equal (0...50).map(&:to_s), got.sort_by(&:to_i)
+    end
+  end
+
+  def test_it_keeps_the_fibers_that_are_ready
+    with_selector do |selector|
+      ran = 0
+      100.times { selector.push(Fiber.new { ran += 1 }) }
+      clear_stack
+      3.times { GC.start }
+      Array.new(1000) { Fiber.new {} }
+      selector.select(0)
+      assert_equal 100, ran
+    end
+  end
+
+  # A ring that still polls the socket would hold it open.
+  def test_a_wait_that_is_left_lets_go_of_its_descriptor
+    with_selector do |selector|
+      local, remote = pair
+      fiber = begin_fiber { selector.io_wait(Fiber.current, local, IO::READABLE) }
+      selector.select(0)
+      fiber.transfer
+      selector.select(0)
+      local.close
+      assert_nil remote.read_nonblock(1, exception: false)
     end
   end
 

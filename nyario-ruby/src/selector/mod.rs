@@ -43,6 +43,7 @@ use ready::Entry;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ffi::CStr;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What the Ruby object carries. It is reached through a raw pointer, for moments at a time: no borrow may live across a
@@ -50,8 +51,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 struct Selector {
     /// The fiber that selects, to which whoever waits gives control.
     host: VALUE,
-    /// None before `initialize` and after `close`.
-    running: Option<Running>,
+    /// Null before `initialize` and after `close`. A place of its own, as its thread uses it without the GVL.
+    runtime: *mut Runtime<Linux>,
+    waker: Option<Waker<Linux>>,
+    /// Who made it: the native thread, and how often the process had forked.
+    thread: u64,
+    forks: u32,
     places: Vec<Place>,
     free: Vec<u32>,
     ready: VecDeque<Entry>,
@@ -67,23 +72,43 @@ struct Selector {
     idle: u64,
 }
 
-/// What a selector has of the kernel.
-struct Running {
-    runtime: Runtime<Linux>,
-    waker: Waker<Linux>,
-    thread: u64,
-    forks: u32,
-}
-
-impl Running {
-    fn new() -> Result<Running, Errno> {
+impl Selector {
+    /// Begins to have something of the kernel.
+    fn begin(&mut self, host: VALUE) -> Result<(), Errno> {
         let mut runtime = Runtime::new(Driver::new(Linux, &Config::from_env()?)?);
-        let waker = runtime.driver().waker();
-        Ok(Running { runtime, waker, thread: this_thread(), forks: local::forks() })
+        self.waker = Some(runtime.driver().waker());
+        self.runtime = Box::into_raw(Box::new(runtime));
+        (self.host, self.thread, self.forks) = (host, this_thread(), local::forks());
+        Ok(())
     }
 
-    fn is_ours(&self) -> bool {
-        self.forks == local::forks()
+    /// Gives back what it has of the kernel. The collector runs on any thread, and in forked children: a ring is its
+    /// maker's alone.
+    fn end(&mut self) {
+        self.waker = None;
+        let runtime = std::mem::replace(&mut self.runtime, null_mut());
+        if runtime.is_null() {
+            return;
+        }
+        // SAFETY: the box is the selector's own, and nobody uses it: who would holds the object.
+        unsafe {
+            let ring = (*runtime).backend() == BackendKind::Uring;
+            if self.forks == local::forks() && (!ring || self.thread == this_thread()) {
+                drop(Box::from_raw(runtime));
+            }
+        }
+    }
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        !self.runtime.is_null() && self.forks == local::forks()
+    }
+
+    /// The runtime, unless it went while somebody waited.
+    #[inline]
+    fn runtime(&mut self) -> Option<&mut Runtime<Linux>> {
+        // SAFETY: it is there while it is open; only its thread asks.
+        if self.is_open() { Some(unsafe { &mut *self.runtime }) } else { None }
     }
 }
 
@@ -101,12 +126,7 @@ fn this_thread() -> u64 {
 
 impl Drop for Selector {
     fn drop(&mut self) {
-        // The collector runs on any thread, and in forked children. A ring is its maker's alone.
-        let Some(running) = self.running.take() else { return };
-        let ring = running.runtime.backend() == BackendKind::Uring;
-        if !running.is_ours() || (ring && running.thread != this_thread()) {
-            std::mem::forget(running);
-        }
+        self.end();
     }
 }
 
@@ -134,7 +154,10 @@ impl Typed for Selector {
 unsafe extern "C" fn allocate(class: VALUE) -> VALUE {
     let selector = Selector {
         host: QNIL,
-        running: None,
+        runtime: null_mut(),
+        waker: None,
+        thread: 0,
+        forks: 0,
         places: Vec::new(),
         free: Vec::new(),
         ready: VecDeque::new(),
@@ -158,32 +181,22 @@ unsafe fn open(this: VALUE) -> (*mut Selector, *mut Runtime<Linux>) {
     // SAFETY: as above.
     unsafe {
         let selector = typed::unwrap::<Selector>(this);
-        match &mut (*selector).running {
-            Some(running) if running.is_ours() && running.thread == this_thread() => {
-                (selector, &raw mut running.runtime)
-            }
-            other => refuse(other.as_ref().map(Running::is_ours)),
+        if !(*selector).is_open() || (*selector).thread != this_thread() {
+            refuse(selector);
         }
+        (selector, (*selector).runtime)
     }
 }
 
 #[cold]
-unsafe fn refuse(ours: Option<bool>) -> ! {
+unsafe fn refuse(selector: *mut Selector) -> ! {
     // SAFETY: as above.
     unsafe {
-        raise::runtime(match ours {
-            None => "the selector is closed",
-            Some(false) => "the selector is the parent process's",
-            Some(true) => "the selector belongs to another thread",
+        raise::runtime(match &*selector {
+            Selector { runtime, .. } if runtime.is_null() => "the selector is closed",
+            selector if !selector.is_open() => "the selector is the parent process's",
+            _ => "the selector belongs to another thread",
         })
-    }
-}
-
-impl Selector {
-    /// The runtime, unless it went while somebody waited.
-    #[inline]
-    fn runtime(&mut self) -> Option<&mut Runtime<Linux>> {
-        self.running.as_mut().filter(|running| running.is_ours()).map(|running| &mut running.runtime)
     }
 }
 
@@ -198,15 +211,10 @@ unsafe extern "C" fn initialize(this: VALUE, host: VALUE) -> VALUE {
         if (*selector).host != QNIL {
             raise::runtime("the selector has been initialized");
         }
-        let refused = match Running::new() {
-            Ok(running) => {
-                (*selector).host = host;
-                (*selector).running = Some(running);
-                return this;
-            }
-            Err(errno) => errno.result(),
-        };
-        raise::system_call(refused)
+        if let Err(errno) = (*selector).begin(host) {
+            raise::system_call(errno.result());
+        }
+        this
     }
 }
 
@@ -222,20 +230,15 @@ unsafe extern "C" fn idle_duration(this: VALUE) -> VALUE {
 
 unsafe extern "C" fn is_closed(this: VALUE) -> VALUE {
     // SAFETY: as above.
-    match unsafe { &(*typed::unwrap::<Selector>(this)).running } {
-        Some(running) if running.is_ours() => QFALSE,
-        _ => QTRUE,
-    }
+    if unsafe { (*typed::unwrap::<Selector>(this)).is_open() } { QFALSE } else { QTRUE }
 }
 
 /// Gives back what it has of the kernel. Fibers that wait stay where they are.
 unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: as above.
     unsafe {
-        let selector = typed::unwrap::<Selector>(this);
         if is_closed(this) == QFALSE {
-            open(this);
-            drop((*selector).running.take());
+            (*open(this).0).end();
         }
     }
     QNIL

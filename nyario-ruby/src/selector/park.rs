@@ -91,14 +91,12 @@ pub(super) unsafe fn wait(this: VALUE, selector: *mut Selector, fiber: VALUE, op
         if fiber != current {
             raise::argument("a fiber can wait for itself only");
         }
-        let Some(runtime) = (*selector).runtime() else { return Woken::Early };
-        let runtime = &raw mut *runtime;
         if current == (*selector).host {
             return Woken::Early;
         }
         let at = (*selector).enter(fiber);
         let mut ticket = None;
-        match (*runtime).submit(op, (*selector).word(at), 0) {
+        match (*(*selector).runtime).submit(op, (*selector).word(at), 0) {
             Submitted::Pending(id) => (&mut (*selector).places)[at as usize].op = id,
             Submitted::Done(result) if result < 0 => {
                 (*selector).leave(at);

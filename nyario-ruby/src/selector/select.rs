@@ -134,12 +134,12 @@ unsafe extern "C" fn turn(sleep: *mut c_void) -> *mut c_void {
     // SAFETY: it is the sleep above, whose thread is here.
     unsafe {
         let Sleep { selector, until } = *sleep.cast::<Sleep>();
-        let running = (*selector).running.as_mut().expect("nobody else can close it");
+        let runtime = (*selector).runtime;
         loop {
             let left = until.map(|until| until.saturating_sub(Linux.now()));
             // A turn that has kept house may not have waited to the end.
-            let swept = running.runtime.turn_within(left, false);
-            if !swept || left == Some(0) || running.runtime.has_news() || (*selector).woken.load(Ordering::Relaxed) {
+            let swept = (*runtime).turn_within(left, false);
+            if !swept || left == Some(0) || (*runtime).has_news() || (*selector).woken.load(Ordering::Relaxed) {
                 return std::ptr::null_mut();
             }
         }
@@ -152,8 +152,8 @@ unsafe extern "C" fn interrupt(selector: *mut c_void) {
     unsafe {
         let selector = selector.cast::<Selector>();
         (*selector).woken.store(true, Ordering::Relaxed);
-        if let Some(running) = &(*selector).running {
-            running.waker.wake_always();
+        if let Some(waker) = &(*selector).waker {
+            waker.wake_always();
         }
     }
 }
