@@ -644,7 +644,6 @@ class TestSelector < NyarioTest
 
   def test_it_keeps_the_fibers_that_wait
     with_selector do |selector|
-      GC.stress = true if ENV["NYARIO_STRESS"]
       sockets = Array.new(50) { pair }
       got = []
       sockets.each do |local, _|
@@ -658,6 +657,32 @@ class TestSelector < NyarioTest
       sockets.each_with_index { |(_, remote), index| remote.write(index.to_s) }
       selector.select(1) until got.size == 50
       assert_equal (0...50).map(&:to_s), got.sort_by(&:to_i)
+    end
+  end
+
+  def test_a_collector_at_every_step
+    with_selector do |selector|
+      got = []
+      GC.stress = true
+      sockets = Array.new(3) { pair }
+      fibers = sockets.map do |local, remote|
+        begin_fiber do
+          got << selector.io_wait(Fiber.current, local, IO::READABLE) << read(selector, local, 16, 1)
+          selector.io_write(Fiber.current, remote, IO::Buffer.for("more"), 4)
+          selector.yield
+          got << read(selector, local, 16, 0) << selector.process_wait(Fiber.current, spawn("exit 3"), 0).exitstatus
+          selector.transfer
+        rescue ArgumentError => e
+          got << e.message
+        end
+      end
+      sockets.each { |_, remote| remote.write("some") }
+      selector.select(1) until got.size == 12
+      fibers.each { |fiber| selector.raise(fiber, ArgumentError, "boom") }
+      GC.stress = false
+      assert_equal({ IO::READABLE => 3, "some" => 3, "more" => 3, 3 => 3, "boom" => 3 }, got.tally)
+    ensure
+      GC.stress = false
     end
   end
 
