@@ -238,6 +238,13 @@ class TestChannel < NyarioTest
         Array.new(20_000) { |n| "other #{n}" }
         assert_equal Array.new(1000) { |n| "value #{n}" }, Array.new(1000) { channel.pop }
         assert_equal Array.new(10) { |n| "late #{n}" }, Array.new(10) { channel.pop }
+        # What was handed over, and nobody has taken up.
+        takers = Array.new(100) { Nyario.spawn { channel.pop } }
+        Nyario.sleep(0)
+        hand_over(channel, 100)
+        GC.start
+        Array.new(20_000) { |n| "other #{n}" }
+        assert_equal Array.new(100) { |n| "handed #{n}" }, takers.map(&:value)
       end
     end
   end
@@ -272,6 +279,10 @@ class TestChannel < NyarioTest
     end
   end
 
+  def hand_over(channel, count)
+    count.times { |n| channel << "handed #{n}" }
+  end
+
   # A scheduler that knows how to block and to close, which is all that this needs.
   class Plain
     def initialize
@@ -289,15 +300,14 @@ class TestChannel < NyarioTest
     end
 
     def unblock(_blocker, fiber)
-      @ready << fiber if @blocked.delete(fiber) || true
+      @ready << fiber
     end
 
     def close
-      until @ready.empty? && @blocked.empty?
-        fiber = @ready.shift || @blocked.keys.first
-        @blocked.delete(fiber)
-        Kernel.sleep(0.002)
-        fiber.resume(false)
+      until @blocked.empty?
+        fiber = @ready.shift || @blocked.compact.keys.first
+        Kernel.sleep(@blocked.delete(fiber) || 0)
+        fiber.resume
       end
     end
 
