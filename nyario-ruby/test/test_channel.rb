@@ -175,6 +175,28 @@ class TestChannel < NyarioTest
     end
   end
 
+  def test_a_value_and_the_end_of_the_time_at_once_do_not_end_the_next_wait
+    isolated do
+      Nyario.run do
+        channel = Nyario::Channel.new(0)
+        Nyario.spawn { Nyario.sleep(0.004) || channel.push(:value) }
+        taker = Nyario.spawn do
+          value = channel.pop(timeout: 0.005)
+          began = now
+          sleep 0.03
+          [value, now - began]
+        end
+        Nyario.sleep(0)
+        # Both times pass before the loop looks.
+        moment = now + 0.01
+        nil while now < moment
+        value, slept = taker.value
+        assert_equal :value, value
+        assert_operator slept, :>=, 0.03
+      end
+    end
+  end
+
   def test_between_threads_and_loops_nothing_is_lost
     isolated do
       channel = Nyario::Channel.new(3)
@@ -277,6 +299,10 @@ class TestChannel < NyarioTest
       channel << :value
       assert_equal :value, taker.value
     end
+  end
+
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 
   def hand_over(channel, count)

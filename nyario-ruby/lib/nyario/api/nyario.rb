@@ -62,7 +62,7 @@ module Nyario
   #   Calls the block with a {Group}, and returns once it and every task that was begun in the group has ended. The first
   #   task that fails cancels the others and ends the block where it waits, or waits next; its exception is raised here once
   #   all have ended. An exception that leaves the block, and `break`, `return` and `throw`, cancel all tasks and wait for
-  #   them likewise. A task that was cancelled has not failed. What a second task raises is reported on $stderr.
+  #   them likewise. A task that was cancelled has not failed. What else tasks raise is reported on $stderr.
   #   @yieldparam group [Group]
   #   @return [Object] the block's value
   #   @raise [RuntimeError] outside the fibers of a running loop
