@@ -260,10 +260,18 @@ class TestChannel < NyarioTest
         Array.new(20_000) { |n| "other #{n}" }
         assert_equal Array.new(1000) { |n| "value #{n}" }, Array.new(1000) { channel.pop }
         assert_equal Array.new(10) { |n| "late #{n}" }, Array.new(10) { channel.pop }
-        # What was handed over, and nobody has taken up.
+      end
+    end
+  end
+
+  def test_what_was_handed_over_is_marked
+    isolated do
+      Nyario.run do
+        channel = Nyario::Channel.new(0)
         takers = Array.new(100) { Nyario.spawn { channel.pop } }
         Nyario.sleep(0)
         hand_over(channel, 100)
+        # Nobody has taken it up.
         GC.start
         Array.new(20_000) { |n| "other #{n}" }
         assert_equal Array.new(100) { |n| "handed #{n}" }, takers.map(&:value)
