@@ -28,6 +28,7 @@ impl Typed for Root {
         let looped = unsafe { &*self.0 };
         // SAFETY: each is nil or a live object.
         unsafe {
+            looped.timers.mark();
             for waiter in &looped.waiters {
                 rb_gc_mark(waiter.fiber);
                 match waiter.job {
@@ -58,7 +59,6 @@ impl Typed for Root {
                 rb_gc_mark(handler.callable);
                 rb_gc_mark(handler.server);
             }
-            looped.timers.mark();
             rb_gc_mark(looped.root);
             rb_gc_mark(looped.failure);
         }

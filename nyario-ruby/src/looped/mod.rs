@@ -85,7 +85,6 @@ pub(crate) struct Looped {
     pool: Vec<Slot>,
     pub(crate) ready: VecDeque<Slot>,
     pub(crate) handlers: Vec<Handler>,
-    pub(crate) timers: Timers,
     /// The fiber that runs.
     pub(crate) current: Slot,
     /// Control is on its way from one fiber to the other by the loop's own doing.
@@ -96,6 +95,7 @@ pub(crate) struct Looped {
     /// How many of those that are ready may run before the others are looked at: they may be ready for ever.
     round: usize,
     pub(crate) scratch: Box<[u8]>,
+    pub(crate) timers: Timers,
     /// Jobs that have not ended.
     pub(crate) jobs: usize,
     /// The exception that ends the loop, or nil.
@@ -169,13 +169,13 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         pool: Vec::new(),
         ready: VecDeque::new(),
         handlers: Vec::new(),
-        timers: Timers::default(),
         current: NO_SLOT,
         switching: false,
         root: QNIL,
         chain: 0,
         round: 0,
         scratch: vec![0; READ_MAX].into_boxed_slice(),
+        timers: Timers::default(),
         jobs: 0,
         failure: QNIL,
         running: false,
