@@ -23,6 +23,7 @@ mod ensuring;
 mod errors;
 mod fiber;
 mod group;
+mod inspect;
 mod io;
 mod keyword;
 mod line;
@@ -30,6 +31,7 @@ mod looped;
 mod moment;
 mod parker;
 mod party;
+mod pool;
 mod raise;
 mod run;
 mod scheduler;
@@ -38,6 +40,7 @@ mod server;
 mod sleep;
 mod task;
 mod timeout;
+mod timer;
 mod typed;
 mod wait;
 
@@ -55,12 +58,15 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
         group::define(nyario.as_raw());
         timeout::define(nyario.as_raw());
         channel::define(nyario.as_raw());
+        timer::define(nyario.as_raw());
+        pool::define(nyario.as_raw());
     }
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);
     selector::define(nyario);
     io::define(nyario)?;
+    inspect::define(nyario)?;
     api::define(ruby, nyario)
 }
 

@@ -82,6 +82,10 @@ unsafe fn within(until: u64) -> VALUE {
             rb_funcallv(error, rb_intern(c"set_backtrace".as_ptr()), 1, &backtrace);
             rb_sys::rb_exc_raise(error);
         }
+        if tag == RAISED {
+            // Whatever rescues something meanwhile makes Ruby forget it.
+            rb_set_errinfo(raised);
+        }
         if tag != 0 {
             rb_jump_tag(tag);
         }

@@ -28,6 +28,7 @@ impl Typed for Root {
         let looped = unsafe { &*self.0 };
         // SAFETY: each is nil or a live object.
         unsafe {
+            looped.timers.mark();
             for waiter in &looped.waiters {
                 rb_gc_mark(waiter.fiber);
                 match waiter.job {
@@ -38,6 +39,7 @@ impl Typed for Root {
                         rb_gc_mark(task);
                     }
                     Job::Scheduled => {}
+                    Job::Tick { timer } => rb_gc_mark(timer),
                     Job::Watch { fiber } => rb_gc_mark(fiber),
                     Job::Interrupt { target, exception } => {
                         rb_gc_mark(target);

@@ -28,6 +28,7 @@ pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
 use crate::task::{self, Task};
+use crate::timer::Timers;
 use crate::typed;
 use marking::Root;
 use nyario_core::driver::{Config, Driver, OpId, Waker};
@@ -94,6 +95,7 @@ pub(crate) struct Looped {
     /// How many of those that are ready may run before the others are looked at: they may be ready for ever.
     round: usize,
     pub(crate) scratch: Box<[u8]>,
+    pub(crate) timers: Timers,
     /// Jobs that have not ended.
     pub(crate) jobs: usize,
     /// The exception that ends the loop, or nil.
@@ -173,6 +175,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         chain: 0,
         round: 0,
         scratch: vec![0; READ_MAX].into_boxed_slice(),
+        timers: Timers::default(),
         jobs: 0,
         failure: QNIL,
         running: false,
@@ -219,6 +222,7 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         }
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
+        (*looped).timers = Timers::default();
         (*looped).vouchers = Vec::new();
         (*looped).scratch = Box::default();
         std::hint::black_box(object);
@@ -262,11 +266,16 @@ impl Looped {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        self.jobs > 0 || self.runtime.serving() > 0
+        self.jobs > 0 || self.runtime.serving() > 0 || self.timers.awaited() > 0
     }
 
     /// Whether a fiber has not ended that runs or waits here.
     pub(crate) fn is_in_use(&self) -> bool {
         self.jobs > 0 || self.guests > 0
+    }
+
+    /// Whether one has not, or a timer will begin one that is waited for.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_in_use() || self.timers.awaited() > 0
     }
 }

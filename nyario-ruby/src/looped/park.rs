@@ -1,13 +1,14 @@
 //! How a fiber waits: for an operation, for somebody, or for its turn.
 
-use super::Looped;
 use super::raising::tag_of;
 use super::switch::give_way;
 use super::waiter::Slot;
+use super::{Looped, QNIL};
+use crate::fiber::RAISED;
 use nyario_core::driver::{Op, OpId, Submitted};
 use nyario_core::runtime::NOBODY;
 use nyario_core::sys::Fd;
-use rb_sys::{VALUE, rb_fiber_current, rb_jump_tag};
+use rb_sys::{VALUE, rb_errinfo, rb_fiber_current, rb_jump_tag, rb_set_errinfo};
 use std::ffi::c_int;
 use std::mem::replace;
 
@@ -99,7 +100,9 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
             }
             let waiter = &mut (&mut (*looped).waiters)[me as usize];
             if waiter.op == OpId::NONE {
-                return Waited { result: waiter.result, tag: 0 };
+                let result = waiter.result;
+                (*looped).settle(me);
+                return Waited { result, tag: 0 };
             }
             let (interrupted, unblocked) =
                 (replace(&mut waiter.interrupted, false), replace(&mut waiter.unblocked, false));
@@ -120,13 +123,14 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
 /// As [`give_way`].
 unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
     let mut waited = Waited { result: -libc::ECANCELED, tag: 0 };
+    let mut raised = QNIL;
     // SAFETY: as above. Ruby keeps what was raised last in the fiber itself, so of what the loop raises only the first is:
     // the rest is for the next wait. A loop that is gone has let go of all memory.
     unsafe {
         loop {
             let tag = give_way(looped, me);
             if tag != 0 {
-                waited.tag = tag;
+                (waited.tag, raised) = (tag, raised_by(tag));
                 if (*looped).is_gone() {
                     return waited;
                 }
@@ -135,11 +139,17 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
             if waiter.op == OpId::NONE {
                 waiter.shielded = false;
                 waited.result = waiter.result;
+                (*looped).settle(me);
+                if waited.tag == RAISED {
+                    // A trap handler that has run on this fiber, and rescued something, has made Ruby forget it.
+                    rb_set_errinfo(raised);
+                }
                 return waited;
             }
             let (op, interrupted) = (waiter.op, replace(&mut waiter.interrupted, false));
             if tag == 0 && interrupted && waited.tag == 0 {
                 waited.tag = (*looped).take_pending(me).map_or(0, |what| tag_of(what));
+                raised = raised_by(waited.tag);
             }
             if waited.tag != 0 {
                 (&mut (*looped).waiters)[me as usize].shielded = true;
@@ -147,6 +157,12 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
             }
         }
     }
+}
+
+/// The exception that goes with Ruby's tag, right after it came.
+unsafe fn raised_by(tag: c_int) -> VALUE {
+    // SAFETY: called with the GVL held.
+    if tag == RAISED { unsafe { rb_errinfo() } } else { QNIL }
 }
 
 /// Lets the caller's fiber wait: `work` is told its slot, and what it came to is returned; or `None` when the caller has
