@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use nyario_core::driver::Config;
-use nyario_core::offload::{run, run_owned};
+use nyario_core::net::{is_name, look_up};
+use nyario_core::offload::{detach, run, run_owned};
 use nyario_core::sys::{Errno, Kernel};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use std::thread;
 
 scenarios!(on_loop: work_runs_beside_the_loop, off_a_fiber_it_simply_runs, a_panic_is_told, what_has_not_begun_is_taken_back,
     jobs_wait_in_order, what_runs_is_waited_for, what_owns_its_work_is_left, a_refused_fiber_begins_nothing,
-    the_end_of_a_loop_waits_for_what_runs, threads_take_no_signals);
+    the_end_of_a_loop_waits_for_what_runs, threads_take_no_signals, a_host_of_its_own_is_told);
 mod apart {
     use super::*;
     scenarios!(on_config: what_is_left_outlives_its_loop);
@@ -98,6 +99,24 @@ fn a_panic_is_told(looped: Looped) {
         assert_eq!(run_owned(looped, || panic!("on purpose")), Err::<(), _>(Errno(libc::ENOTRECOVERABLE)));
         assert_eq!(run(looped, || 5), Ok(5));
     });
+}
+
+/// Nobody waits for it, so it says itself that it is over; one that panics takes no thread with it.
+fn a_host_of_its_own_is_told(_looped: Looped) {
+    expect_panics(1);
+    detach(|| panic!("on purpose")).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let caller = thread::current().id();
+    detach(move || {
+        assert_ne!(thread::current().id(), caller);
+        tell.send(look_up("LOCALHOST:80")).unwrap();
+    })
+    .unwrap();
+    let addresses = told.recv().unwrap().unwrap();
+    assert!(!addresses.is_empty());
+    assert!(addresses.iter().all(|address| address.to_string().ends_with(":80")), "{addresses:?}");
+    assert_eq!(look_up("127.0.0.1"), Err(Errno(libc::EINVAL)));
+    assert!(is_name("localhost:80") && !is_name("a b:80"));
 }
 
 fn what_has_not_begun_is_taken_back(looped: Looped) {

@@ -75,6 +75,16 @@ unsafe fn with(class: VALUE, message: &str) -> ! {
     }
 }
 
+/// Raises what `protect` has caught, once more.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn again(error: magnus::Error) -> ! {
+    // SAFETY: as above; the error owns nothing but the exception.
+    unsafe { magnus::rb_sys::resume_error(error) }
+}
+
 /// What the core's own errors mean to a Ruby caller.
 pub(crate) fn error(ruby: &magnus::Ruby, errno: Errno, what: &str) -> magnus::Error {
     use magnus::{TryConvert, Value, prelude::*};

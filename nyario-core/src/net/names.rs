@@ -183,8 +183,31 @@ pub fn resolve<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<
     };
     let (host, port) = named(text).ok_or(unread)?;
     let host = CString::new(host).map_err(|_| unread)?;
-    let hints = Hints { kind: libc::SOCK_STREAM, ..Hints::default() };
-    let mut addresses = getaddrinfo(looped, Some(&host), None, hints)?.addresses();
+    at_port(getaddrinfo(looped, Some(&host), None, STREAMS)?, port)
+}
+
+/// Like [`resolve`], for threads that may be blocked: of a host's name only, which it looks up in any case.
+///
+/// # Errors
+///
+/// `EINVAL` for text that is no name and port, and the resolver's own, as 3000 and its number.
+pub fn look_up(text: &str) -> Result<Vec<Address>, Errno> {
+    let (host, port) = named(text).ok_or(Errno(libc::EINVAL))?;
+    let host = CString::new(host).map_err(|_| Errno(libc::EINVAL))?;
+    at_port(ask(Some(&host), None, STREAMS)?, port)
+}
+
+/// Whether a text is a host's name and a port.
+pub fn is_name(text: &str) -> bool {
+    named(text).is_some()
+}
+
+/// Hints for a host's addresses.
+const STREAMS: Hints = Hints { flags: 0, family: 0, kind: libc::SOCK_STREAM, protocol: 0 };
+
+/// What was found, with a port. There is at least one.
+fn at_port(found: Found, port: u16) -> Result<Vec<Address>, Errno> {
+    let mut addresses = found.addresses();
     for address in &mut addresses {
         if let Address::Inet(inet) = address {
             inet.set_port(port);
