@@ -41,20 +41,23 @@ class TestToIo < NyarioTest
   def test_nothing_is_lost
     isolated do
       answer = conversation(lambda { |c|
-        first = c.gets
-        Nyario.sleep(0.05)
+        first = [c.gets, c.gets]
+        # By now the rest has been received, as the second line was waited for.
+        Nyario.sleep(0.1)
         io = c.to_io
         io.write("go on\n")
-        [first, io.gets, io.read]
+        first + [io.gets, io.gets, io.read]
       }) do |peer|
-        peer.write("one\n")
+        peer.write("zero\n")
         Kernel.sleep 0.02
-        peer.write("two\nthr")
+        peer.write("one\ntw")
+        Kernel.sleep 0.02
+        peer.write("o\nthree\nfo")
         assert_equal "go on\n", peer.gets
-        peer.write("ee")
+        peer.write("ur")
         peer.close_write
       end
-      assert_equal ["one\n", "two\n", "three"], answer
+      assert_equal ["zero\n", "one\n", "two\n", "three\n", "four"], answer
     end
   end
 
@@ -164,6 +167,19 @@ class TestToIo < NyarioTest
         Kernel.sleep 0.1
         peer.close
         eventually { ended }
+      end
+    end
+  end
+
+  # It does not block, whatever Ruby does with it.
+  def test_an_io_that_waits_leaves_the_loop_to_others
+    isolated do
+      server = Nyario.listen("127.0.0.1:0") { |c| c.to_io.then { |io| io.write(io.gets * 1_000_000) } }
+      in_loop do
+        c = Nyario.connect("127.0.0.1:#{server.local_address.ip_port}")
+        c.write("12345\n")
+        assert_equal "12345\n" * 1_000_000, c.read_exactly(6_000_000)
+        server.close
       end
     end
   end

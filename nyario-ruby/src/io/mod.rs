@@ -3,6 +3,7 @@
 mod accept;
 mod connect;
 mod exactly;
+mod gather;
 mod held;
 mod keywords;
 mod listen;

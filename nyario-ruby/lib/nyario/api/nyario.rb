@@ -99,26 +99,26 @@ module Nyario
 
   # @!method self.read_exactly(source, count)
   #   Reads so many bytes, however many reads that takes. Suspends until they are there. When the end or an exception comes
-  #   before, what has come is left to the next read.
-  #   @param source [Connection]
+  #   before, what has come is left to the next read. What came too early from an IO is in the IO's own buffer.
+  #   @param source [Connection, IO]
   #   @param count [Integer] 0 or more bytes
   #   @return [String] binary
   #   @raise [EOFError] when the end comes before
-  #   @raise [TypeError] for what is no connection, and has no place for what came too early
+  #   @raise [TypeError] for a number, which has no place for what came too early
   #   @raise [IOError] when it is closed, also meanwhile
   #   @raise [SystemCallError] as {Nyario.read}
   #   @since 0.1.0
 
   # @!method self.read_until(source, separator, limit: 65536)
   #   Reads up to a separator and with it. Suspends until it is there. What has come after it is left to the next read, and
-  #   so is everything when an exception is raised.
-  #   @param source [Connection]
+  #   so is everything when an exception is raised. What came too early from an IO is in the IO's own buffer.
+  #   @param source [Connection, IO]
   #   @param separator [String] at least one byte
   #   @param limit [Integer, nil] at most so many bytes, the separator's among them; nil for the default
   #   @return [String, nil] binary; nil at the end
   #   @raise [EOFError] when the end comes before the separator and after something else
   #   @raise [LimitError] when so many bytes have no separator among them
-  #   @raise [TypeError] for what is no connection, and has no place for what came too early
+  #   @raise [TypeError] for a number, which has no place for what came too early
   #   @raise [IOError] when it is closed, also meanwhile
   #   @raise [SystemCallError] as {Nyario.read}
   #   @since 0.1.0
