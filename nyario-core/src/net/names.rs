@@ -33,7 +33,7 @@ impl Found {
     }
 
     /// Its addresses, in the order in which they are to be tried.
-    fn addresses(&self) -> Vec<Address> {
+    pub fn addresses(&self) -> Vec<Address> {
         let mut addresses = Vec::new();
         let mut at: *const libc::addrinfo = self.0;
         // SAFETY: the list is ours.
@@ -103,13 +103,18 @@ pub fn getaddrinfo<K: Kernel + Send + Sync>(
     let immediate =
         (numeric(libc::AI_NUMERICHOST) || is_address(node)) && (numeric(libc::AI_NUMERICSERV) || is_number(service));
     if immediate {
-        return ask(node, service, hints);
+        return look_up(node, service, hints);
     }
     let owned: [Option<CString>; 2] = [node, service].map(|text| text.map(CStr::to_owned));
-    offload::run_owned(looped, move || ask(owned[0].as_deref(), owned[1].as_deref(), hints))?
+    offload::run_owned(looped, move || look_up(owned[0].as_deref(), owned[1].as_deref(), hints))?
 }
 
-fn ask(node: Option<&CStr>, service: Option<&CStr>, hints: Hints) -> Result<Found, Errno> {
+/// getaddrinfo(3) on the calling thread, which may wait long for the answer.
+///
+/// # Errors
+///
+/// The resolver's own, as 3000 and its number.
+pub fn look_up(node: Option<&CStr>, service: Option<&CStr>, hints: Hints) -> Result<Found, Errno> {
     let [node, service] = [node, service].map(|text| text.map_or(null(), CStr::as_ptr));
     // SAFETY: zeroes are hints for anything.
     let mut wanted: libc::addrinfo = unsafe { std::mem::zeroed() };
@@ -183,18 +188,19 @@ pub fn resolve<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<
     };
     let (host, port) = named(text).ok_or(unread)?;
     let host = CString::new(host).map_err(|_| unread)?;
-    at_port(getaddrinfo(looped, Some(&host), None, STREAMS)?, port)
+    at_port(&getaddrinfo(looped, Some(&host), None, STREAMS)?, port)
 }
 
-/// Like [`resolve`], for threads that may be blocked: of a host's name only, which it looks up in any case.
+/// The addresses of a host's name with a port, looked up on the calling thread, which may wait long for the answer. There
+/// is at least one.
 ///
 /// # Errors
 ///
-/// `EINVAL` for text that is no name and port, and the resolver's own, as 3000 and its number.
-pub fn look_up(text: &str) -> Result<Vec<Address>, Errno> {
+/// `EINVAL` for text that is no name and port, and as [`look_up`].
+pub fn look_up_text(text: &str) -> Result<Vec<Address>, Errno> {
     let (host, port) = named(text).ok_or(Errno(libc::EINVAL))?;
     let host = CString::new(host).map_err(|_| Errno(libc::EINVAL))?;
-    at_port(ask(Some(&host), None, STREAMS)?, port)
+    at_port(&look_up(Some(&host), None, STREAMS)?, port)
 }
 
 /// Whether a text is a host's name and a port.
@@ -205,8 +211,8 @@ pub fn is_name(text: &str) -> bool {
 /// Hints for a host's addresses.
 const STREAMS: Hints = Hints { flags: 0, family: 0, kind: libc::SOCK_STREAM, protocol: 0 };
 
-/// What was found, with a port. There is at least one.
-fn at_port(found: Found, port: u16) -> Result<Vec<Address>, Errno> {
+/// What was found, with a port.
+fn at_port(found: &Found, port: u16) -> Result<Vec<Address>, Errno> {
     let mut addresses = found.addresses();
     for address in &mut addresses {
         if let Address::Inet(inet) = address {
@@ -244,6 +250,14 @@ pub fn dial<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<Fd,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_with_its_port() {
+        let addresses = look_up_text("LOCALHOST:80").unwrap();
+        assert!(addresses.iter().all(|address| address.to_string().ends_with(":80")), "{addresses:?}");
+        assert_eq!(look_up_text("127.0.0.1"), Err(Errno(libc::EINVAL)));
+        assert!(is_name("localhost:80") && !is_name("a b:80"));
+    }
 
     #[test]
     fn a_name_is_told_from_what_is_mistyped() {

@@ -6,9 +6,12 @@
 //!
 //! A job that has not begun can be taken back. One that runs cannot be stopped, so there are two kinds: [`run`] borrows,
 //! and waits until the work is over whatever happens; [`run_owned`] owns all that it works on, so its fiber can leave
-//! early, and what the work returns late is dropped on its thread.
+//! early, and what the work returns late is dropped on its thread. [`begin`] is that for hosts with fibers of their own.
 
+mod hosted;
 mod pool;
+
+pub use hosted::{Work, begin};
 
 use crate::driver::Waker;
 use crate::fiber::Loop;
@@ -116,38 +119,6 @@ pub fn run_owned<K: Kernel + Send + Sync, R: Send + 'static>(
             }
         }
         Box::from_raw(task).result.take().ok_or(Errno(libc::ENOTRECOVERABLE))
-    }
-}
-
-/// Runs `work` on a thread of the pool, and nobody waits for it: for a host with fibers of its own, whose work tells them.
-///
-/// # Errors
-///
-/// `EAGAIN` or `ENOMEM` when there is no thread and none can be made: the work never runs.
-pub fn detach(work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
-    let job = Box::into_raw(Box::new(Detached { job: Job::new(perform_detached), work: Some(Box::new(work)) }));
-    // SAFETY: the box is the pool's until its thread has run it, and nobody else's.
-    unsafe { pool::get().submit(job.cast()).inspect_err(|_| drop(Box::from_raw(job))) }
-}
-
-/// A job that nobody waits for. The head comes first, so that the pool's pointers lead here.
-#[repr(C)]
-struct Detached {
-    job: Job,
-    work: Option<Box<dyn FnOnce() + Send>>,
-}
-
-unsafe fn perform_detached(job: *mut Job, pool: &'static Pool) {
-    let task = job.cast::<Detached>();
-    // SAFETY: the job is the head of such a box, which is this thread's alone.
-    unsafe {
-        let work = (*task).work.take().expect("a job runs once");
-        // The panic hook tells of it.
-        catch_unwind(AssertUnwindSafe(work)).ok();
-        if pool.is_ours() {
-            pool.finish(job, |_| {});
-            drop(Box::from_raw(task));
-        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) unsafe extern "C" fn connect(argc: c_int, argv: *const VALUE, _: VALU
         let object = names::resolve(looped, text, deadline);
         let found = typed::unwrap::<Names>(object);
         let (mut index, mut last) = (0, -libc::EINVAL);
-        while let Some(place) = (*found).at(index) {
+        while let Some(place) = (*found).at(index).map(Place::of) {
             match dial(looped, &place, deadline) {
                 Ok(conn) => {
                     std::hint::black_box(object);

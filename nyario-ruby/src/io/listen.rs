@@ -29,9 +29,8 @@ pub(super) unsafe extern "C" fn listen(argc: c_int, argv: *const VALUE, _: VALUE
         let object = names::resolve(looped::running(), text, 0);
         let found = typed::unwrap::<Names>(object);
         let (mut index, mut last) = (0, Errno(libc::EINVAL));
-        while let Some(opened) =
-            (*found).with(index, |address| net::listen_at(&Linux, address, shared).map(|fd| (fd, address.is_inet())))
-        {
+        while let Some(address) = (*found).at(index) {
+            let opened = net::listen_at(&Linux, address, shared).map(|fd| (fd, address.is_inet()));
             match opened {
                 Ok((fd, inet)) => {
                     std::hint::black_box(object);

@@ -4,21 +4,20 @@ use super::refuse_to_wait;
 use crate::looped::{self, Looped, Waited};
 use crate::raise;
 use crate::typed::{self, DataType, Typed};
-use nyario_core::driver::{Op, OpId};
+use nyario_core::driver::Op;
 use nyario_core::net::{self, Address};
-use nyario_core::offload;
+use nyario_core::offload::{self, Work};
 use nyario_core::sys::Errno;
 use rb_sys::{VALUE, rb_jump_tag};
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
-use std::sync::{Arc, Mutex};
 
-/// What the resolver's thread and the fiber share.
-type Answer = Arc<Mutex<Option<Result<Vec<Address>, Errno>>>>;
+type Answer = Result<Vec<Address>, Errno>;
 
-/// The addresses, in an object of Ruby's, which frees them whatever becomes of the fiber.
+/// The addresses, or the looking up of them, in an object of Ruby's, which frees them whatever becomes of the fiber.
 pub(super) struct Names {
-    answer: Answer,
+    work: Option<Work<Answer>>,
+    answer: Option<Answer>,
 }
 
 impl Typed for Names {
@@ -32,41 +31,19 @@ impl Typed for Names {
 }
 
 impl Names {
-    /// Has the name looked up on a thread of the core's; the park is ended then.
-    unsafe fn ask(&self, looped: *mut Looped, name: &str, park: OpId) {
-        let (answer, name) = (self.answer.clone(), name.to_owned());
-        // SAFETY: called with the GVL held; it is the thread's own loop.
-        let driver = unsafe { (*looped).runtime.driver() };
-        let waker = driver.waker();
-        let asked = offload::detach(move || {
-            *answer.lock().expect("nothing panics under it") = Some(net::look_up(&name));
-            waker.complete(park, 1);
-        });
-        if let Err(error) = asked {
-            driver.complete(park, error.result());
-        }
-    }
-
     /// The address in that place.
-    pub(super) fn at(&self, index: usize) -> Option<Place> {
-        match &*self.answer.lock().expect("nothing panics under it") {
-            Some(Ok(addresses)) => addresses.get(index).map(Place::of),
-            _ => None,
-        }
-    }
-
-    /// The same, as the core has it.
-    pub(super) fn with<R>(&self, index: usize, work: impl FnOnce(&Address) -> R) -> Option<R> {
-        match &*self.answer.lock().expect("nothing panics under it") {
-            Some(Ok(addresses)) => addresses.get(index).map(work),
+    pub(super) fn at(&self, index: usize) -> Option<&Address> {
+        match &self.answer {
+            Some(Ok(addresses)) => addresses.get(index),
             _ => None,
         }
     }
 
     fn error(&self) -> Option<Errno> {
-        match &*self.answer.lock().expect("nothing panics under it") {
+        match &self.answer {
+            Some(Ok(_)) => None,
             Some(Err(error)) => Some(*error),
-            _ => None,
+            None => Some(Errno(libc::ENOTRECOVERABLE)),
         }
     }
 }
@@ -81,7 +58,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(address: &Address) -> Place {
+    pub(super) fn of(address: &Address) -> Place {
         // SAFETY: zeroes are an address of no family; the core's is as long as it says, and shorter than there is room.
         let mut raw: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
         let len = address.with_raw(|addr, len| unsafe {
@@ -112,7 +89,7 @@ pub(super) unsafe fn resolve(looped: *mut Looped, text: VALUE, deadline: u64) ->
             Err(error) => raise::system_call(error.result()),
         };
         let known = answer.is_some();
-        let object = typed::wrap(rb_sys::rb_cObject, Names { answer: Arc::new(Mutex::new(answer)) });
+        let object = typed::wrap(rb_sys::rb_cObject, Names { work: None, answer });
         let names = typed::unwrap::<Names>(object);
         if !known {
             find(looped, text, names, deadline);
@@ -129,7 +106,7 @@ unsafe fn find(looped: *mut Looped, text: VALUE, names: *mut Names, deadline: u6
         // SAFETY: it is the call below, whose thread waits here.
         unsafe {
             let (name, names) = *call.cast::<(*const str, *mut Names)>();
-            *(*names).answer.lock().expect("nothing panics under it") = Some(net::look_up(&*name));
+            (*names).answer = Some(net::look_up_text(&*name));
         }
         null_mut()
     }
@@ -144,16 +121,26 @@ unsafe fn find(looped: *mut Looped, text: VALUE, names: *mut Names, deadline: u6
             return;
         }
         let ask = |park| {
-            if let Some(name) = str_of(text) {
-                (*names).ask(looped, name, park);
+            let name = str_of(text).unwrap_or_default().to_owned();
+            let driver = (*looped).runtime.driver();
+            match offload::begin(driver.waker(), park, move || net::look_up_text(&name)) {
+                Ok(work) => (*names).work = Some(work),
+                Err(error) => driver.complete(park, error.result()),
             }
         };
-        match looped::carry_out(looped, Op::Park, deadline, ask) {
-            None => refuse_to_wait(),
-            Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
-            Some(Waited { result: 0, .. }) => raise::timed_out(),
-            Some(Waited { result, .. }) if result < 0 => raise::system_call(result),
-            Some(_) => {}
+        let waited = looped::carry_out(looped, Op::Park, deadline, ask);
+        let work = (*names).work.take();
+        match waited {
+            Some(Waited { result, tag: 0 }) if result > 0 => (*names).answer = work.and_then(Work::end),
+            waited => {
+                drop(work);
+                match waited {
+                    None => refuse_to_wait(),
+                    Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
+                    Some(Waited { result: 0, .. }) => raise::timed_out(),
+                    Some(Waited { result, .. }) => raise::system_call(result),
+                }
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ mod switch;
 mod vouching;
 mod waiter;
 
-pub(crate) use park::{UNBLOCKED, Waited, block, carry_out, close, perform, yield_to};
+pub(crate) use park::{UNBLOCKED, Waited, block, block_for, carry_out, close, perform, yield_to};
 pub(crate) use places::rested;
 pub(crate) use stopping::stop_all;
 pub(crate) use switch::give_way;
@@ -28,10 +28,11 @@ pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
 use crate::connection::handing::Handed;
+use crate::task::{self, Task};
 use crate::typed;
 use marking::Root;
 use nyario_core::conn::ConnId;
-use nyario_core::driver::{Config, Driver, Waker};
+use nyario_core::driver::{Config, Driver, OpId, Waker};
 use nyario_core::local;
 use nyario_core::runtime::Runtime;
 use nyario_core::sys::{Errno, Fd, Linux};
@@ -96,6 +97,8 @@ pub(crate) struct Looped {
     /// The fiber that called `Nyario.loop`.
     pub(crate) root: VALUE,
     chain: u32,
+    /// How many of those that are ready may run before the others are looked at: they may be ready for ever.
+    round: usize,
     pub(crate) scratch: Box<[u8]>,
     /// Jobs that have not ended.
     pub(crate) jobs: usize,
@@ -176,6 +179,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         switching: false,
         root: QNIL,
         chain: 0,
+        round: 0,
         scratch: vec![0; READ_MAX].into_boxed_slice(),
         jobs: 0,
         failure: QNIL,
@@ -216,6 +220,12 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         (*looped).runtime.close_clients();
         ManuallyDrop::drop(&mut (*looped).runtime);
         (*looped).waker = None;
+        // Whoever waits for a task that was left behind, on another thread, is not to wait for ever.
+        for index in 0..(*looped).waiters.len() {
+            if let Job::Run { task, .. } = (&(*looped).waiters)[index].job {
+                task::wake_joiners(typed::unwrap::<Task>(task));
+            }
+        }
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
         (*looped).vouchers = Vec::new();
@@ -244,6 +254,13 @@ impl Looped {
     pub(crate) fn runs(&self, wanted: VALUE) -> bool {
         let waiter = self.waiters.get(self.current as usize);
         waiter.is_some_and(|waiter| matches!(waiter.job, Job::Run { task, .. } if task == wanted))
+    }
+
+    /// Whether the fiber in `slot`, or one that it has resumed, is parked.
+    pub(crate) fn waits(&self, slot: Slot) -> bool {
+        let parked = |waiter: &Waiter| waiter.op != OpId::NONE;
+        parked(&self.waiters[slot as usize])
+            || (self.guests > 0 && self.waiters.iter().any(|waiter| waiter.within == slot && parked(waiter)))
     }
 
     /// Ends the loop's wait, from a thread that is not its own.
