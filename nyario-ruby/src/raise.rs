@@ -36,6 +36,17 @@ pub(crate) unsafe fn io(message: &str) -> ! {
     unsafe { with(rb_eIOError, message) }
 }
 
+/// Raises what a connection that is closed raises.
+///
+/// # Safety
+///
+/// The GVL is held.
+#[cold]
+pub(crate) unsafe fn closed() -> ! {
+    // SAFETY: as above.
+    unsafe { io("closed connection") }
+}
+
 /// Raises an ArgumentError.
 ///
 /// # Safety

@@ -61,6 +61,27 @@ class TestToIo < NyarioTest
     end
   end
 
+  def test_what_was_received_ahead_alone
+    isolated do
+      answer = conversation(lambda { |c|
+        first = [c.read, c.read]
+        Nyario.sleep(0.1)
+        io = c.to_io
+        io.write("go on\n")
+        first + [io.read]
+      }) do |peer|
+        %w[one two three].each do |text|
+          Kernel.sleep 0.03
+          peer.write(text)
+        end
+        assert_equal "go on\n", peer.gets
+        peer.write("four")
+        peer.close_write
+      end
+      assert_equal %w[one two threefour], answer
+    end
+  end
+
   def test_the_connection_goes_on_beside_the_io
     isolated do
       answer = conversation(lambda { |c|

@@ -23,13 +23,14 @@ mod writing;
 
 pub(crate) use timeout::nanos;
 
-use crate::looped::Looped;
+use crate::looped::{self, Looped};
 use crate::typed::{self, DataType, Typed};
 use crate::{api, descriptor};
 use buffer::Buffer;
 use magnus::rb_sys::AsRawValue;
 use magnus::{Class, Error, Module, RModule, Ruby};
 use nyario_core::conn::ConnId;
+use nyario_core::sys::Fd;
 use rb_sys::VALUE;
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -45,6 +46,22 @@ pub(crate) struct Connection {
     own: bool,
     /// It is a pump's, which closes it when everything has gone through; another object stands for the caller's.
     pumps: bool,
+}
+
+impl Connection {
+    /// Its descriptor, while it is open and the calling thread runs its loop.
+    ///
+    /// # Safety
+    ///
+    /// The GVL is held.
+    #[inline]
+    pub(crate) unsafe fn open(&self) -> Option<Fd> {
+        let looped = looped::running();
+        // SAFETY: as above. Another thread's loop, or a later one of this thread, has other connections by the same names.
+        let open =
+            unsafe { !looped.is_null() && (*looped).id == self.looped && (*looped).runtime.conns().is_open(self.conn) };
+        open.then(|| self.conn.fd())
+    }
 }
 
 impl Drop for Connection {

@@ -45,7 +45,10 @@ impl Source {
         // SAFETY: as above.
         unsafe {
             let connection = typed::unwrap::<Connection>(object);
-            Source { object, fd: descriptor::of_connection(object), connection }
+            match (*connection).open() {
+                Some(fd) => Source { object, fd, connection },
+                None => raise::closed(),
+            }
         }
     }
 
@@ -155,7 +158,9 @@ impl Source {
         // SAFETY: as above.
         unsafe {
             if !self.connection.is_null() {
-                descriptor::of_connection(self.object);
+                if (*self.connection).open().is_none() {
+                    raise::closed();
+                }
             } else if descriptor::of(self.object) != self.fd {
                 raise::io("stream closed in another thread");
             }
@@ -169,7 +174,7 @@ impl Source {
     /// As [`ahead`](Self::ahead).
     pub(super) unsafe fn is_same(self) -> bool {
         // SAFETY: as above.
-        self.connection.is_null() || unsafe { descriptor::of_open(self.object) }.is_some()
+        self.connection.is_null() || unsafe { (*self.connection).open() }.is_some()
     }
 
     /// Raises what a failed operation means to the caller: a time-out if it is past its deadline, an IOError if the
