@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require "helper"
-require "openssl"
 
 # A connection as an IO of Ruby's.
 class TestToIo < NyarioTest
@@ -205,7 +204,9 @@ class TestToIo < NyarioTest
     end
   end
 
+  # The library is loaded by those who need it alone: a large heap makes the tests with the collector at its worst slow.
   def certificate
+    require "openssl"
     key = OpenSSL::PKey::RSA.new(2048)
     name = OpenSSL::X509::Name.parse("/CN=localhost")
     made = OpenSSL::X509::Certificate.new
