@@ -51,6 +51,13 @@ class TestLines < NyarioTest
     end
   end
 
+  def test_no_memory_is_taken_for_what_does_not_come
+    heard("ab") do |c|
+      assert_raises(EOFError) { c.read_exactly(2**45) }
+      assert_equal "ab", c.read
+    end
+  end
+
   def test_numbers_that_make_no_sense
     heard("kept") do |c|
       assert_raises(ArgumentError) { c.read_exactly(-1) }

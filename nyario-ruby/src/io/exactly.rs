@@ -9,6 +9,9 @@ use nyario_core::driver::Op;
 use rb_sys::{VALUE, rb_jump_tag};
 use std::ffi::c_long;
 
+/// Memory for more than that is taken as the bytes come: who is to send them may have named any number.
+const ROOM_AT_FIRST: usize = 1 << 20;
+
 const TOO_FEW: &str = "the end has come before so many bytes";
 
 /// `Nyario.read_exactly`.
@@ -39,12 +42,19 @@ pub(crate) unsafe fn read_exactly(source: Source, count: VALUE) -> VALUE {
                 Err(_) => raise::of_class(c"EOFError", TOO_FEW),
             };
         }
-        let text = rb_sys::rb_str_buf_new(wanted as c_long);
-        let place = rb_sys::RSTRING_PTR(text).cast_mut().cast::<u8>();
+        let mut room = wanted.min(ROOM_AT_FIRST);
+        let text = rb_sys::rb_str_buf_new(room as c_long);
+        let mut place = rb_sys::RSTRING_PTR(text).cast_mut().cast::<u8>();
         let looped = looped::running();
         let (mut filled, mut deadline) = (0, 0);
         while filled < wanted {
-            let (rest, left) = (place.add(filled), wanted - filled);
+            if filled == room {
+                let more = room.min(wanted - room);
+                rb_sys::rb_str_set_len(text, filled as c_long);
+                rb_sys::rb_str_modify_expand(text, more as c_long);
+                (place, room) = (rb_sys::RSTRING_PTR(text).cast_mut().cast(), room + more);
+            }
+            let (rest, left) = (place.add(filled), room - filled);
             if let Some(ahead) = source.ahead() {
                 let count = ahead.as_slice().len().min(left);
                 rest.copy_from_nonoverlapping(ahead.as_slice().as_ptr(), count);
