@@ -59,6 +59,12 @@ impl Typed for Root {
                 rb_gc_mark(handler.callable);
                 rb_gc_mark(handler.server);
             }
+            for &(server, _) in &looped.unclaimed {
+                rb_gc_mark(server);
+            }
+            for handed in looped.handed.values() {
+                rb_gc_mark(handed.io);
+            }
             rb_gc_mark(looped.root);
             rb_gc_mark(looped.failure);
         }

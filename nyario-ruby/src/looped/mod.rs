@@ -27,10 +27,12 @@ pub(crate) use switch::give_way;
 pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
+use crate::connection::handing::Handed;
 use crate::task::{self, Task};
 use crate::timer::Timers;
 use crate::typed;
 use marking::Root;
+use nyario_core::conn::ConnId;
 use nyario_core::driver::{Config, Driver, OpId, Waker};
 use nyario_core::local;
 use nyario_core::runtime::Runtime;
@@ -85,6 +87,10 @@ pub(crate) struct Looped {
     pool: Vec<Slot>,
     pub(crate) ready: VecDeque<Slot>,
     pub(crate) handlers: Vec<Handler>,
+    /// Connections that were accepted for a fiber that an exception has taken away, and from which server.
+    pub(crate) unclaimed: Vec<(VALUE, ConnId)>,
+    /// The IO objects that were made of connections, by those's words.
+    pub(crate) handed: HashMap<u64, Handed>,
     /// The fiber that runs.
     pub(crate) current: Slot,
     /// Control is on its way from one fiber to the other by the loop's own doing.
@@ -169,6 +175,8 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         pool: Vec::new(),
         ready: VecDeque::new(),
         handlers: Vec::new(),
+        unclaimed: Vec::new(),
+        handed: HashMap::new(),
         current: NO_SLOT,
         switching: false,
         root: QNIL,
@@ -212,6 +220,7 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         rb_sys::rb_gc_unregister_address(&raw mut (*looped).object);
         (*looped).over = true;
         (*looped).running = false;
+        (*looped).runtime.close_clients();
         ManuallyDrop::drop(&mut (*looped).runtime);
         (*looped).waker = None;
         // Whoever waits for a task that was left behind, on another thread, is not to wait for ever.

@@ -226,7 +226,8 @@ pub(super) unsafe fn carry_out_as(
     vouched: bool,
     begun: impl FnOnce(OpId),
 ) -> Option<Waited> {
-    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. });
+    let borrows =
+        matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. } | Op::Connect { .. } | Op::Accept { .. });
     // SAFETY: as above.
     unsafe {
         in_slot(looped, false, |slot| match (*looped).submit_as(slot, op, deadline, vouched) {
