@@ -19,6 +19,8 @@ mod connection;
 mod descriptor;
 mod ending;
 mod fiber;
+#[cfg(not(ruby_gte_4_0))]
+mod fork;
 mod io;
 mod looped;
 mod raise;
@@ -28,12 +30,18 @@ mod task;
 mod typed;
 mod wait;
 
+use magnus::rb_sys::AsRawValue;
 use magnus::{Error, Module, Ruby};
 
 #[magnus::init(name = "nyario")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     nyario_core::local::watch_forks();
     let nyario = ruby.define_module("Nyario")?;
+    // SAFETY: Ruby loads the extension with the GVL held.
+    #[cfg(not(ruby_gte_4_0))]
+    unsafe {
+        fork::define(nyario.as_raw())
+    };
     nyario.const_set("VERSION", env!("CARGO_PKG_VERSION"))?;
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;

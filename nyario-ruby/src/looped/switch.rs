@@ -141,7 +141,7 @@ pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) -> c_int {
             }
             if !(*looped).is_gone() {
                 (*looped).arrive(me);
-            } else if state == 0 {
+            } else if state == 0 && me != NO_SLOT {
                 rb_protect(Some(refuse), looped as VALUE, &mut state);
             }
             return state;

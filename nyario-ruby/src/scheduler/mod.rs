@@ -122,6 +122,9 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
         (*looped).root = rb_sys::rb_fiber_current();
         loop {
             crate::fiber::run_ready(looped);
+            if (*looped).is_gone() {
+                return QNIL;
+            }
             if (*looped).failure != QNIL {
                 let failure = std::mem::replace(&mut (*looped).failure, QNIL);
                 rb_sys::rb_exc_raise(failure);
@@ -211,6 +214,22 @@ pub(crate) unsafe fn install(looped: *mut Looped) -> bool {
 pub(crate) unsafe fn remove() {
     // SAFETY: as above.
     unsafe { rb_sys::rb_fiber_scheduler_set(QNIL) };
+}
+
+/// Takes the scheduler of its parent from a forked child, if it is one of ours.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller; may raise.
+#[cfg(not(ruby_gte_4_0))]
+pub(crate) unsafe fn detach() {
+    // SAFETY: as above. Closing a scheduler whose loop is the parent's touches nothing of that.
+    unsafe {
+        let scheduler = rb_sys::rb_fiber_scheduler_get();
+        if scheduler != QNIL && typed::is::<Scheduler>(scheduler) {
+            rb_sys::rb_fiber_scheduler_set(QNIL);
+        }
+    }
 }
 
 pub(crate) fn define(nyario: RModule) {
