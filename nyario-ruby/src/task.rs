@@ -7,7 +7,7 @@ use magnus::{Class, Error, Module, RModule, Ruby};
 use nyario_core::driver::{Op, OpId};
 use nyario_core::runtime::Runtime;
 use nyario_core::sys::Linux;
-use rb_sys::{VALUE, rb_gc_mark};
+use rb_sys::VALUE;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -31,8 +31,16 @@ impl Typed for Task {
     fn mark(&self) {
         // SAFETY: each is nil or a live object.
         unsafe {
-            rb_gc_mark(self.value);
-            rb_gc_mark(self.error);
+            typed::mark_movable(self.value);
+            typed::mark_movable(self.error);
+        }
+    }
+
+    fn compact(&mut self) {
+        // SAFETY: marked as movable.
+        unsafe {
+            typed::follow(&mut self.value);
+            typed::follow(&mut self.error);
         }
     }
 }

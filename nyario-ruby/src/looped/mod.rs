@@ -8,9 +8,11 @@
 //!   raising   what is raised in a fiber from elsewhere
 //!   vouching  which descriptors need no second look
 //!   marking   what the garbage collector is shown
+//!   bereft    loops whose thread has ended
 //!   stopping  what ends the loops of other threads
 //! ```
 
+mod bereft;
 mod marking;
 mod park;
 mod places;
@@ -39,7 +41,8 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use waiter::Waiter;
 
 pub(crate) const QNIL: VALUE = rb_sys::special_consts::Qnil as VALUE;
@@ -68,7 +71,7 @@ pub(crate) struct Looped {
     /// Gone once the loop is `over`.
     pub(crate) runtime: ManuallyDrop<Runtime<Linux>>,
     /// None once the loop is over: it holds a descriptor.
-    waker: Option<Waker<Linux>>,
+    waker: Mutex<Option<Waker<Linux>>>,
     pub(crate) waiters: Vec<Waiter>,
     free: Vec<Slot>,
     /// Where each fiber is.
@@ -98,7 +101,12 @@ pub(crate) struct Looped {
     pub(crate) running: bool,
     /// Whatever would wait is refused.
     pub(crate) ending: bool,
-    over: bool,
+    over: AtomicBool,
+    /// Nobody will look at it again but for the object's end.
+    settled: AtomicBool,
+    next_bereft: *mut Looped,
+    /// The process's first thread made it.
+    main: bool,
     forks: u32,
     /// The Ruby thread that made it.
     thread: VALUE,
@@ -146,6 +154,12 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
             free(looped);
         }
     }
+    bereft::watch();
+    // SAFETY: as above.
+    let main = unsafe {
+        bereft::bury();
+        rb_sys::rb_thread_main() == thread
+    };
     let driver = Driver::new(Linux, &Config::from_env()?)?;
     let mut runtime = Runtime::new(driver);
     let waker = runtime.driver().waker();
@@ -154,7 +168,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
     let looped = Box::into_raw(Box::new(Looped {
         id,
         runtime: ManuallyDrop::new(runtime),
-        waker: Some(waker),
+        waker: Mutex::new(Some(waker)),
         waiters: Vec::new(),
         free: Vec::new(),
         places: HashMap::new(),
@@ -173,7 +187,10 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         failure: QNIL,
         running: false,
         ending: false,
-        over: false,
+        over: AtomicBool::new(false),
+        settled: AtomicBool::new(false),
+        next_bereft: null_mut(),
+        main,
         forks: local::forks(),
         thread,
         object: QNIL,
@@ -203,14 +220,15 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         let object = (*looped).object;
         stopping::strike((*looped).id);
         rb_sys::rb_gc_unregister_address(&raw mut (*looped).object);
-        (*looped).over = true;
+        (*looped).over.store(true, Ordering::Relaxed);
         (*looped).running = false;
         ManuallyDrop::drop(&mut (*looped).runtime);
-        (*looped).waker = None;
+        (*looped).silence();
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
         (*looped).vouchers = Vec::new();
         (*looped).scratch = Box::default();
+        (*looped).settled.store(true, Ordering::Release);
         std::hint::black_box(object);
     }
 }
@@ -224,11 +242,11 @@ impl Looped {
     /// Whether nothing of it may be used any more: it has ended, or it is the parent process's.
     #[inline]
     pub(crate) fn is_gone(&self) -> bool {
-        self.over || self.forks != local::forks()
+        self.is_over() || self.forks != local::forks()
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.over
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Whether the fiber that runs is, or runs within, that task's.
@@ -239,9 +257,14 @@ impl Looped {
 
     /// Ends the loop's wait, from a thread that is not its own.
     pub(crate) fn wake(&self) {
-        if let Some(waker) = &self.waker {
+        if let Some(waker) = &*self.waker.lock().expect("nothing panics under it") {
             waker.wake();
         }
+    }
+
+    /// Lets go of the waker's descriptor.
+    fn silence(&self) {
+        *self.waker.lock().expect("nothing panics under it") = None;
     }
 
     pub(crate) fn has_work(&self) -> bool {

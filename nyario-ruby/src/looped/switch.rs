@@ -168,7 +168,7 @@ unsafe extern "C" fn turn_here(looped: VALUE) -> VALUE {
 unsafe extern "C" fn refuse(looped: VALUE) -> VALUE {
     // SAFETY: as above; it is the loop of the fiber that runs.
     unsafe {
-        if (*(looped as *const Looped)).over {
+        if (*(looped as *const Looped)).is_over() {
             raise::runtime("the loop of this fiber has ended");
         }
         raise::runtime(PARENTS)

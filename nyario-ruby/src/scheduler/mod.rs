@@ -25,7 +25,7 @@ use crate::{api, ending, raise, wait as turning};
 use magnus::rb_sys::{protect, resume_error};
 use magnus::{Error, RModule};
 use nyario_core::sys::{Kernel, Linux};
-use rb_sys::{VALUE, rb_gc_mark};
+use rb_sys::VALUE;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -49,7 +49,12 @@ impl Typed for Scheduler {
 
     fn mark(&self) {
         // SAFETY: nil or a live object.
-        unsafe { rb_gc_mark(self.object) };
+        unsafe { typed::mark_movable(self.object) };
+    }
+
+    fn compact(&mut self) {
+        // SAFETY: marked as movable.
+        unsafe { typed::follow(&mut self.object) };
     }
 }
 
