@@ -57,6 +57,9 @@ impl Typed for Root {
                 rb_gc_mark(pending.fiber);
                 mark_movable(pending.what);
             }
+            for &fiber in &looped.unblocked {
+                rb_gc_mark(fiber);
+            }
             for handler in &looped.handlers {
                 mark_movable(handler.callable);
                 mark_movable(handler.server);

@@ -80,6 +80,8 @@ pub(crate) struct Looped {
     pending: Vec<Pending>,
     /// By descriptor, the IO object that asked for it last. Addresses that are compared and nothing else.
     vouchers: Vec<VALUE>,
+    /// Fibers that were unblocked when they were about to block.
+    unblocked: Vec<VALUE>,
     /// Fibers of others that are parked.
     pub(crate) guests: usize,
     /// Fibers of ours that have no job.
@@ -174,6 +176,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         places: HashMap::new(),
         pending: Vec::new(),
         vouchers: Vec::new(),
+        unblocked: Vec::new(),
         guests: 0,
         pool: Vec::new(),
         ready: VecDeque::new(),
