@@ -44,8 +44,11 @@ impl Typed for Root {
                         mark_movable(block);
                         mark_movable(task);
                     }
-                    #[cfg(ruby_gte_3_2)]
                     Job::Watch { fiber } => rb_gc_mark(fiber),
+                    Job::Interrupt { target, exception } => {
+                        rb_gc_mark(target);
+                        rb_gc_mark(exception);
+                    }
                     Job::Timeout { fiber, what } => {
                         rb_gc_mark(fiber);
                         mark_movable(what);
