@@ -4,7 +4,7 @@
 //! it, as it is since 4.0: whatever it waits for, it just waits, until it sets a scheduler of its own.
 
 use crate::scheduler;
-use rb_sys::{VALUE, rb_define_method, rb_define_module_under};
+use rb_sys::{VALUE, rb_define_method};
 
 /// `Process._fork`, through which Ruby forks.
 unsafe extern "C" fn fork(_: VALUE) -> VALUE {
@@ -21,10 +21,10 @@ unsafe extern "C" fn fork(_: VALUE) -> VALUE {
 /// # Safety
 ///
 /// The GVL is held, as the extension is loaded.
-pub(crate) unsafe fn define(nyario: VALUE) {
+pub(crate) unsafe fn define() {
     // SAFETY: as above; the function has the signature of its arity.
     unsafe {
-        let module = rb_define_module_under(nyario, c"Forks".as_ptr());
+        let module = rb_sys::rb_module_new();
         let function = std::mem::transmute::<*const (), unsafe extern "C" fn() -> VALUE>(fork as *const ());
         rb_define_method(module, c"_fork".as_ptr(), Some(function), 0);
         rb_sys::rb_prepend_module(rb_sys::rb_singleton_class(rb_sys::rb_mProcess), module);

@@ -15,19 +15,30 @@
 
 mod api;
 mod blocking;
+mod channel;
 mod connection;
 mod descriptor;
 mod ending;
+mod errors;
 mod fiber;
 #[cfg(not(ruby_gte_4_0))]
 mod fork;
+mod group;
 mod io;
+mod keyword;
+mod line;
 mod looped;
+mod moment;
+mod parker;
+mod party;
 mod raise;
+mod run;
 mod scheduler;
 mod selector;
 mod server;
+mod sleep;
 mod task;
+mod timeout;
 mod typed;
 mod wait;
 
@@ -41,9 +52,16 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     // SAFETY: Ruby loads the extension with the GVL held.
     #[cfg(not(ruby_gte_4_0))]
     unsafe {
-        fork::define(nyario.as_raw())
+        fork::define()
     };
     nyario.const_set("VERSION", env!("CARGO_PKG_VERSION"))?;
+    // SAFETY: the extension is being loaded.
+    unsafe {
+        errors::define(nyario.as_raw());
+        group::define(nyario.as_raw());
+        timeout::define(nyario.as_raw());
+        channel::define(nyario.as_raw());
+    }
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);

@@ -3,7 +3,7 @@
 //! Only a loop's own native thread may take it out of the kernel, and it does so when it ends. What belongs to Ruby is
 //! given up by the next that makes a loop, as the thread does not have the GVL any more.
 
-use super::{LOOPED, Looped, stopping};
+use super::{LOOPED, Looped, abandon_tasks, stopping};
 use nyario_core::local;
 use std::mem::ManuallyDrop;
 use std::ptr::null_mut;
@@ -63,6 +63,7 @@ pub(super) unsafe fn bury() {
         unsafe {
             let next = (*looped).next_bereft;
             stopping::strike((*looped).id);
+            abandon_tasks(looped);
             rb_sys::rb_gc_unregister_address(&raw mut (*looped).object);
             looped = next;
         }

@@ -54,7 +54,6 @@ impl Typed for Root {
                         mark_movable(what);
                     }
                 }
-                mark_movable(waiter.raised);
             }
             for pending in &looped.pending {
                 rb_gc_mark(pending.fiber);
@@ -88,7 +87,6 @@ impl Typed for Root {
                     Job::Timeout { what, .. } => follow(what),
                     _ => {}
                 }
-                follow(&mut waiter.raised);
             }
             for pending in &mut looped.pending {
                 follow(&mut pending.what);
