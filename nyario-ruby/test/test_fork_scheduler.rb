@@ -48,12 +48,14 @@ class TestForkScheduler < NyarioTest
       status, text = child_of_a_fiber do |writer|
         writer << Fiber.scheduler.inspect
         Fiber.set_scheduler(Nyario::Scheduler.new)
-        2.times { |n| Fiber.schedule { sleep 0.01 - (n * 0.005); writer << n } }
+        queue = Queue.new
+        Fiber.schedule { writer << queue.pop }
+        Fiber.schedule { sleep 0.001; queue << 1 }
         Fiber.set_scheduler(nil)
         writer << "end"
         exit!(0)
       end
-      assert_equal [0, "nil10end"], [status, text]
+      assert_equal [0, "nil1end"], [status, text]
     end
   end
 

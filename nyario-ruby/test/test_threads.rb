@@ -109,4 +109,20 @@ class TestThreads < NyarioTest
       assert_equal 1600, count
     end
   end
+
+  def test_other_ractors_are_refused
+    isolated do
+      $VERBOSE = nil
+      refusals = Ractor.new do
+        [-> { Nyario.backend }, -> { Nyario.spawn { nil } }, -> { Nyario::Scheduler.new.run }].map do |call|
+          call.call
+        rescue Ractor::UnsafeError => e
+          e.class
+        end
+      end
+      # Ruby 4.0 has a new word for it.
+      classes = refusals.respond_to?(:value) ? refusals.value : refusals.take
+      assert_equal [Ractor::UnsafeError] * 3, classes
+    end
+  end
 end

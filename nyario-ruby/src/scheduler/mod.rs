@@ -169,7 +169,7 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
 }
 
 /// The thread ends, or its scheduler is taken away: whatever is left runs to its end. Nothing is waited for when an
-/// exception is on its way out (`exit` and interrupts included), or comes meanwhile, or the thread is killed.
+/// exception ends the process (`exit` and interrupts included), or comes meanwhile, or the thread is killed.
 unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held; an error has nothing left to drop when it is raised.
     unsafe {
