@@ -30,6 +30,7 @@ pub(crate) use transfer::{Length, Span, answer, is_socket, readable, writable};
 
 pub(crate) use interrupt::interrupt;
 
+use crate::ensuring::ensuring;
 use crate::looped::{self, Looped, QNIL};
 use crate::typed::{self, DataType, Typed};
 use crate::{api, ending, raise, wait as turning};
@@ -194,25 +195,29 @@ unsafe fn end(this: VALUE) -> Result<(), Error> {
         if (*looped).knows(rb_sys::rb_fiber_current()) {
             protect(|| raise::runtime(ITS_OWN))?;
         }
-        let mut outcome = Ok(());
-        if rb_sys::rb_errinfo() == QNIL {
-            outcome = protect(|| run(this)).map(drop);
-        }
-        if (*looped).is_gone() {
-            return outcome;
-        }
-        (*looped).root = rb_sys::rb_fiber_current();
-        outcome = outcome.and(ending::end(looped));
-        if (*looped).is_gone() {
-            return outcome;
-        }
-        let failure = (*looped).failure;
-        (*scheduler).looped = std::ptr::null_mut();
-        looped::free(looped);
+        let (mut ended, mut failure) = (Ok(()), QNIL);
+        let ran = ensuring(
+            || if rb_sys::rb_errinfo() == QNIL { run(this) } else { QNIL },
+            || {
+                if (*looped).is_gone() {
+                    return;
+                }
+                (*looped).root = rb_sys::rb_fiber_current();
+                ended = ending::end(looped);
+                if (*looped).is_gone() {
+                    return;
+                }
+                failure = (*looped).failure;
+                (*scheduler).looped = std::ptr::null_mut();
+                looped::free(looped);
+            },
+        );
+        ran?;
+        ended?;
         if failure != QNIL {
-            outcome = outcome.and(protect(|| rb_sys::rb_exc_raise(failure)).map(drop));
+            protect(|| rb_sys::rb_exc_raise(failure))?;
         }
-        outcome
+        Ok(())
     }
 }
 
