@@ -85,6 +85,9 @@ pub(crate) fn run_loop(ruby: &Ruby) -> Result<(), Error> {
                 installed.set(scheduler::install(looped));
                 loop {
                     fiber::run_ready(looped);
+                    if (*looped).is_gone() {
+                        return QFALSE;
+                    }
                     server::forget_closed(looped);
                     if (*looped).failure != QNIL || (*looped).runtime.stopping() || !(*looped).has_work() {
                         return QFALSE;

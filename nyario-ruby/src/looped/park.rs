@@ -78,6 +78,27 @@ impl Looped {
         }
         true
     }
+
+    /// Remembers a fiber that another thread has unblocked before it blocks: between what it has told Ruby and its
+    /// waiting, a scheduler that is extended runs Ruby code.
+    #[cold]
+    pub(crate) fn unblock_early(&mut self, fiber: VALUE) {
+        if !self.unblocked.contains(&fiber) {
+            self.unblocked.push(fiber);
+        }
+    }
+
+    /// Whether the fiber that is about to block need not.
+    #[inline]
+    pub(crate) fn was_unblocked(&mut self) -> bool {
+        if self.unblocked.is_empty() {
+            return false;
+        }
+        // SAFETY: called with the GVL held.
+        let fiber = unsafe { rb_fiber_current() };
+        let place = self.unblocked.iter().position(|&other| other == fiber);
+        place.map(|place| self.unblocked.swap_remove(place)).is_some()
+    }
 }
 
 /// Parks the fiber in `me` on the operation that it has just begun, until the operation ends or something is raised.

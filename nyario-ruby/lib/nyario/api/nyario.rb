@@ -9,7 +9,7 @@
 #
 # Whatever waits, suspends the calling fiber and lets the others run. Outside a running loop it blocks the thread instead,
 # without the GVL, so the same code works in both places. In a trap handler that runs on the loop's own fiber, waiting
-# raises a RuntimeError.
+# raises a RuntimeError. Ractors other than the first are refused, by Ruby's own Ractor::UnsafeError.
 module Nyario
   # @!method self.register(server, callable = nil, eager: false, &block)
   #   Serves a listening socket: each of its connections is handed to the handler on a fiber of its own, and is closed when
