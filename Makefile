@@ -10,7 +10,7 @@ EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
 EXTENSION := nyario-ruby/lib/nyario.so
 
-.PHONY: build library gem examples demo test soak breaks setup header install uninstall clean
+.PHONY: build library gem examples demo test test-rubies soak breaks setup header install uninstall clean
 .DEFAULT_GOAL := build
 
 build: library gem examples
@@ -57,6 +57,10 @@ demo: build
 
 test: build floors
 	scripts/test
+
+# The gem's tests with each Ruby there is a Debian of; `scripts/test-rubies 3.4` is one.
+test-rubies: setup
+	scripts/test-rubies
 
 # Hours of simulation, until it is stopped or something fails; `scripts/soak MINUTES` bounds it.
 soak:

@@ -22,6 +22,12 @@ bench: build floors
 	$(COMPARE) --workload echo
 	$(COMPARE) --workload http
 
+# Ruby beside what Ruby has: on the Ruby of the peers, in a Debian of its own.
+.PHONY: bench-ruby
+bench-ruby: floors
+	$(CARGO) build --release --package nyario-bench
+	scripts/bench-ruby
+
 # What a fiber costs, beside the fibers of others, as far as their compilers and headers are at hand.
 FIBERS := nyario nyario-static \
 	$(if $(wildcard /usr/include/boost/context/fiber.hpp),boost-context) \

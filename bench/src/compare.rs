@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cores;
 use crate::load::{self, Plan};
 use crate::order::shuffled;
-use crate::server::{FLOOR, Row, Server};
+use crate::server::{Row, Server};
 use crate::stats::{Spread, median};
 
 /// Between the two ends of a run, and between a run and its floor, the distance of the cores may differ
@@ -79,12 +79,20 @@ struct Record {
 /// All rounds of all rows.
 pub struct Comparison {
     records: Vec<Record>,
+    bases: &'static [&'static str],
     same_core: bool,
 }
 
 impl Comparison {
-    /// Runs every row `rounds` times. A row that fails is not run again.
-    pub fn run(rows: &[Row], root: &Path, placement: Placement, plan: &Plan, rounds: usize) -> Self {
+    /// Runs every row `rounds` times, and divides by each of `bases`. A row that fails is not run again.
+    pub fn run(
+        rows: &[Row],
+        bases: &'static [&'static str],
+        root: &Path,
+        placement: Placement,
+        plan: &Plan,
+        rounds: usize,
+    ) -> Self {
         let fresh = |row: &Row| Record { name: row.name, samples: Vec::new(), failure: None };
         let mut records: Vec<Record> = rows.iter().map(fresh).collect();
         for round in 1..=rounds {
@@ -101,7 +109,7 @@ impl Comparison {
             }
         }
         let same_core = matches!(placement, Placement::SameCore(_));
-        Comparison { records, same_core }
+        Comparison { records, bases, same_core }
     }
 
     /// Whether a server failed.
@@ -109,9 +117,9 @@ impl Comparison {
         self.records.iter().any(|record| record.failure.is_some())
     }
 
-    fn ratio(&self, record: &Record) -> Option<Spread> {
-        let floor = self.records.iter().find(|record| record.name == FLOOR)?;
-        let pairs = record.samples.iter().zip(&floor.samples).filter_map(|pair| match pair {
+    fn ratio(&self, record: &Record, base: &str) -> Option<Spread> {
+        let base = self.records.iter().find(|record| record.name == base)?;
+        let pairs = record.samples.iter().zip(&base.samples).filter_map(|pair| match pair {
             (Some(own), Some(base)) if alike(own.round_trip, base.round_trip) => Some((own.cpu, base.cpu)),
             _ => None,
         });
@@ -155,7 +163,10 @@ fn alike(one: Option<f64>, other: Option<f64>) -> bool {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:18} {:>8} {:>6} {:>13}", "server", "CPU us", "ratio", "min..max")?;
+        write!(f, "{:18} {:>8}", "server", "CPU us")?;
+        for base in self.bases {
+            write!(f, " {:>11} {:>13}", format!("/{}", base.replace(' ', "_")), "min..max")?;
+        }
         write!(f, " {:>11} {:>9} {:>9} {:>9}", "messages/s", "p50 us", "p99 us", "p99.9 us")?;
         writeln!(f, " {:>8} {:>9} {:>6}", "RSS KiB", "trip ns", "rounds")?;
         for record in &self.records {
@@ -184,11 +195,14 @@ impl Comparison {
             true => format!("({value:.0})"),
             false => format!("{value:.0}"),
         };
-        let (ratio, range) = match self.ratio(record) {
-            Some(it) => (format!("{:.3}", it.median), format!("{:.3}..{:.3}", it.min, it.max)),
-            None => ("-".into(), "-".into()),
-        };
-        write!(f, "{:18} {:>8.2} {ratio:>6} {range:>13}", record.name, middle(|it| it.cpu))?;
+        write!(f, "{:18} {:>8.2}", record.name, middle(|it| it.cpu))?;
+        for base in self.bases {
+            let (ratio, range) = match self.ratio(record, base) {
+                Some(it) => (format!("{:.3}", it.median), format!("{:.3}..{:.3}", it.min, it.max)),
+                None => ("-".into(), "-".into()),
+            };
+            write!(f, " {ratio:>11} {range:>13}")?;
+        }
         write!(f, " {:>11}", vague(middle(|it| it.rate)))?;
         for column in [|it: &Sample| it.p50, |it: &Sample| it.p99, |it: &Sample| it.p999] {
             write!(f, " {:>9}", vague(middle(column)))?;
@@ -217,9 +231,9 @@ mod tests {
     fn a_ratio_is_to_the_floor_of_the_same_round_and_state() {
         let floor = [Some((5.0, 50.0)), Some((10.0, 300.0)), None, Some((5.0, 50.0))];
         let other = [Some((4.0, 60.0)), Some((9.0, 310.0)), Some((1.0, 50.0)), Some((9.0, 300.0))];
-        let records = vec![record("other", &other), record(FLOOR, &floor)];
-        let comparison = Comparison { records, same_core: false };
-        let ratio = comparison.ratio(&comparison.records[0]).unwrap();
+        let records = vec![record("other", &other), record("floor", &floor)];
+        let comparison = Comparison { records, bases: &["floor"], same_core: false };
+        let ratio = comparison.ratio(&comparison.records[0], "floor").unwrap();
         assert_eq!((ratio.min, ratio.max), (0.8, 0.9));
     }
 

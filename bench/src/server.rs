@@ -18,6 +18,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// The name of the row that all others are divided by.
 pub const FLOOR: &str = "floor epoll";
 
+/// The row of [`ruby_rows`] that nyario is to beat.
+pub const PEER: &str = "async";
+
 /// A row of the table.
 pub struct Row {
     /// What the table calls it.
@@ -57,6 +60,27 @@ pub fn rows(workload: Workload) -> Vec<Row> {
         ruby("nyario Ruby uring", "uring"),
         ruby("nyario Ruby epoll", "epoll"),
     ]
+}
+
+/// The servers of Ruby that do the echo, with the floor first: those on nyario, whose library is in `lib`, and their
+/// peers. All run under the `ruby` that is found first.
+pub fn ruby_rows(lib: &str) -> Vec<Row> {
+    let row = |name, file: &str, backend| {
+        let command = vec!["ruby".into(), format!("-I{lib}"), file.into()];
+        Row { name, file: file.into(), command, backend }
+    };
+    let scheduler = |name, backend| row(name, "bench/ruby/scheduler_echo.rb", Some(backend));
+    let native = |name, backend| row(name, "examples/ruby/echo.rb", Some(backend));
+    let mut rows: Vec<Row> = rows(Workload::Echo).into_iter().filter(|row| row.backend.is_none()).collect();
+    rows.extend([
+        row(PEER, "bench/ruby/async_echo.rb", None),
+        row("threads", "bench/ruby/threads_echo.rb", None),
+        scheduler("scheduler uring", "uring"),
+        scheduler("scheduler epoll", "epoll"),
+        native("native uring", "uring"),
+        native("native epoll", "epoll"),
+    ]);
+    rows
 }
 
 /// A server that runs. It is killed when it is dropped, unless it was stopped before.

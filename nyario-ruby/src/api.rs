@@ -1,16 +1,13 @@
 //! `Nyario.*`.
 
-use crate::looped::{self, Job, Looped, QFALSE, QNIL};
-use crate::{blocking, fiber, raise, scheduler, server, task, wait};
+use crate::looped::{self, Job, QFALSE, QNIL};
+use crate::{blocking, ending, fiber, raise, scheduler, server, task, wait};
 use magnus::rb_sys::{AsRawValue, protect};
 use magnus::{Error, RModule, Ruby, Value, function, prelude::*};
-use nyario_core::driver::{Op, OpId};
+use nyario_core::driver::Op;
 use nyario_core::sys::{Errno, Kernel, Linux};
 use rb_sys::{VALUE, rb_thread_check_ints};
 use std::ffi::{CStr, c_int};
-
-/// How often a fiber may begin to wait again while the loop ends, before it is left alone.
-const REFUSALS: u32 = 1000;
 
 /// Defines a method without magnus's conversions, which the hot ones do without.
 ///
@@ -119,7 +116,7 @@ fn run_loop(ruby: &Ruby) -> Result<(), Error> {
             ran?;
             return Err(Error::new(ruby.exception_runtime_error(), looped::PARENTS));
         }
-        let ended = end(looped);
+        let ended = ending::end(looped);
         let removed = if installed { protect(|| remove_scheduler()).map(drop) } else { Ok(()) };
         let failure = (*looped).failure;
         let closed = server::close_all(looped);
@@ -139,42 +136,6 @@ unsafe fn remove_scheduler() -> VALUE {
     // SAFETY: called in `run_loop`, under `protect`.
     unsafe { scheduler::remove() };
     QNIL
-}
-
-/// Ends what the loop drives. An exception that comes meanwhile does not shorten it, and is handed on.
-unsafe fn end(looped: *mut Looped) -> Result<(), Error> {
-    let mut outcome = Ok(());
-    // SAFETY: as in `run_loop`.
-    unsafe {
-        let mut failure = std::mem::replace(&mut (*looped).failure, QNIL);
-        (*looped).ending = true;
-        (*looped).runtime.shut();
-        let mut refusals = 0;
-        while (*looped).jobs > 0 && refusals < REFUSALS {
-            refusals += 1;
-            let waits: Vec<OpId> = (*looped).waiters.iter().map(|waiter| waiter.op).collect();
-            for op in waits {
-                (*looped).runtime.cancel(op);
-            }
-            let step = protect(|| {
-                fiber::run_ready(looped);
-                (*looped).runtime.turn(true, false);
-                QNIL
-            });
-            outcome = outcome.and(step.map(drop));
-            // Only the first is told; but while there is one, no fiber would run.
-            let another = std::mem::replace(&mut (*looped).failure, QNIL);
-            failure = if failure == QNIL { another } else { failure };
-        }
-        if (*looped).jobs > 0 {
-            eprintln!(
-                "nyario: {} fibers went on waiting after {REFUSALS} refusals; they are abandoned",
-                (*looped).jobs
-            );
-        }
-        (*looped).failure = failure;
-    }
-    outcome
 }
 
 /// Ends the loop that the calling thread runs, or else every loop of the process, one that has not begun included.

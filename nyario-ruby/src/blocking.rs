@@ -1,51 +1,33 @@
 //! What the calls do where there is no fiber to suspend: the thread waits, without the GVL, and other threads run.
 
-use crate::descriptor;
+use crate::io::{self, Source};
 use crate::looped::{QNIL, Waited};
 use nyario_core::driver::{Blocking, Op};
 use nyario_core::sys::{Fd, Linux};
 use rb_sys::{VALUE, rb_protect};
 use std::ffi::c_long;
 
-/// Reads once from a descriptor, which is `source`'s, up to `max` bytes: a String, or nil at the end.
+/// Reads once, up to `max` bytes, into `buffer` or a new String: nil at the end.
 ///
 /// # Safety
 ///
 /// The GVL is held, and nothing with a destructor is alive in the caller.
-pub(crate) unsafe fn read(source: VALUE, fd: Fd, max: usize) -> VALUE {
-    // SAFETY: as above; the String lies on this stack, and nobody else knows it.
+pub(crate) unsafe fn read(source: Source, max: usize, buffer: VALUE) -> VALUE {
+    // SAFETY: as above; a new String lies on this stack, and nobody else knows it. Another thread may have had its way with
+    // the caller's while this one waited.
     unsafe {
-        let text = rb_sys::rb_str_buf_new(max as c_long);
-        let op = Op::Read { fd, buf: rb_sys::RSTRING_PTR(text).cast_mut().cast(), len: max };
+        let text = if buffer == QNIL { rb_sys::rb_str_buf_new(max as c_long) } else { buffer };
         let count = loop {
-            match attempt(op) {
+            let place =
+                if buffer == QNIL { rb_sys::RSTRING_PTR(text).cast_mut().cast() } else { io::room(buffer, max) };
+            match attempt(Op::Read { fd: source.fd, buf: place, len: max }) {
                 again if again == -libc::EAGAIN => {
-                    rb_sys::rb_thread_wait_fd(fd);
+                    rb_sys::rb_thread_wait_fd(source.fd);
                 }
                 result => break result,
             }
         };
-        finish_read(source, text, count)
-    }
-}
-
-/// Makes the String of what was read into it: nil at the end.
-///
-/// # Safety
-///
-/// As [`read`]; `count` is what the read came to.
-pub(crate) unsafe fn finish_read(source: VALUE, text: VALUE, count: i32) -> VALUE {
-    // SAFETY: as above.
-    unsafe {
-        match count {
-            0 => QNIL,
-            error if error < 0 => descriptor::fail(source, error),
-            count => {
-                rb_sys::rb_str_set_len(text, count.into());
-                // What it does not need of its buffer goes back.
-                rb_sys::rb_str_resize(text, count.into())
-            }
-        }
+        io::finish(source, text, count, buffer)
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) unsafe fn of_connection(object: VALUE) -> Fd {
 pub(crate) unsafe fn of_open(object: VALUE) -> Option<Fd> {
     // SAFETY: as above.
     unsafe {
-        let Connection { conn, looped: id } = *typed::unwrap::<Connection>(object);
+        let Connection { conn, looped: id, .. } = *typed::unwrap::<Connection>(object);
         let looped = looped::running();
         // Another thread's loop, or a later one of this thread, has other connections by the same names.
         let open = !looped.is_null() && (*looped).id == id && (*looped).runtime.conns().is_open(conn);

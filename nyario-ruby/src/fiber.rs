@@ -130,7 +130,6 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
     // SAFETY: as in `body`.
     unsafe {
         let job = (&(*looped).waiters)[slot as usize].job;
-        (*looped).jobs -= 1;
         let told = error != QNIL && !early && !is_ordinary(looped, error);
         match job {
             Job::Serve { conn, .. } => {
@@ -150,6 +149,8 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
             Job::Scheduled if told => report("nyario: a fiber failed: ", error),
             _ => {}
         }
+        // Only now, as a report may wait: for room on `$stderr`, or for the source that Ruby quotes from.
+        (*looped).jobs -= 1;
         if error != QNIL && (early || !is_the_jobs(error)) && (*looped).failure == QNIL {
             (*looped).failure = error;
         }

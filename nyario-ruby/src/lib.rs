@@ -17,6 +17,7 @@ mod api;
 mod blocking;
 mod connection;
 mod descriptor;
+mod ending;
 mod fiber;
 mod io;
 mod looped;

@@ -56,6 +56,17 @@ pub(crate) unsafe fn of_class(name: &std::ffi::CStr, message: &str) -> ! {
     unsafe { with(rb_sys::rb_path2class(name.as_ptr()), message) }
 }
 
+/// Raises what a call of a connection raises past its time-out.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn timed_out() -> ! {
+    let class = if cfg!(ruby_gte_3_2) { c"IO::TimeoutError" } else { c"Nyario::TimeoutError" };
+    // SAFETY: as above; it is Ruby's own since 3.2, and nyario's before.
+    unsafe { of_class(class, "the connection's time-out has passed") }
+}
+
 unsafe fn with(class: VALUE, message: &str) -> ! {
     // SAFETY: the message is copied before anything is raised.
     unsafe {

@@ -51,6 +51,35 @@ module Helper
     client.value
   end
 
+  # Runs one handler for one connection; the block plays the peer. Returns what the handler returned.
+  def conversation(handler, **options)
+    answer = failure = nil
+    isolated = lambda do |connection|
+      answer = handler.call(connection)
+    rescue StandardError => e
+      failure = e
+      raise
+    end
+    errors = stderr_of do
+      serving(isolated, **options) do |server|
+        peer = connect(server)
+        yield peer
+        peer.close
+        eventually { answer || failure }
+      end
+    end
+    raise failure if failure
+
+    assert_empty errors
+    answer
+  end
+
+  # Each body runs twice: on a fiber of a loop, and on a thread without one.
+  def both(&block)
+    isolated { in_loop(&block) }
+    isolated(&block)
+  end
+
   # Runs the block in a task of a loop and returns the block's value.
   def in_loop(&block)
     task = Nyario.spawn(&block)

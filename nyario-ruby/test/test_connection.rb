@@ -3,29 +3,6 @@
 require "helper"
 
 class TestConnection < NyarioTest
-  # Runs one handler for one connection; the block plays the peer. Returns what the handler returned.
-  def conversation(handler, **options)
-    answer = failure = nil
-    isolated = lambda do |connection|
-      answer = handler.call(connection)
-    rescue StandardError => e
-      failure = e
-      raise
-    end
-    errors = stderr_of do
-      serving(isolated, **options) do |server|
-        peer = connect(server)
-        yield peer
-        peer.close
-        eventually { answer || failure }
-      end
-    end
-    raise failure if failure
-
-    assert_empty errors
-    answer
-  end
-
   def test_reads_what_is_there
     isolated do
       parts = conversation(->(c) { [c.read(3), c.read(2), c.read(100), c.read, c.read, c.read(5)] }) do |peer|
@@ -92,7 +69,8 @@ class TestConnection < NyarioTest
         [0, -1, -(2**40)].each { |length| assert_raises(ArgumentError) { connection.read(length) } }
         assert_raises(RangeError) { connection.read(2**80) }
         ["1", :one, Object.new].each { |length| assert_raises(TypeError) { connection.read(length) } }
-        assert_raises(ArgumentError) { connection.read(1, 2) }
+        assert_raises(TypeError) { connection.read(1, 2) }
+        assert_raises(ArgumentError) { connection.read(1, +"", 3) }
         connection.read
       end
       assert_equal "kept", conversation(handler) { |peer| peer.write("kept") }

@@ -10,7 +10,7 @@ class TestDocumentation < Minitest::Test
 
   # What is defined and what is documented are the same.
   def test_each_public_method_is_documented
-    assert_equal defined_methods.transform_values(&:sort), documented.transform_values(&:sort)
+    assert_equal defined_methods.transform_values(&:sort), documented.transform_values(&:sort).reject { |_, names| names.empty? }
   end
 
   def test_each_tells_since_when

@@ -8,12 +8,6 @@ class TestIo < NyarioTest
     IO.pipe(&block)
   end
 
-  # Each body runs twice: on a fiber of a loop, and on a thread without one.
-  def both(&block)
-    isolated { in_loop(&block) }
-    isolated(&block)
-  end
-
   def test_pipes
     both do
       reader, writer = IO.pipe

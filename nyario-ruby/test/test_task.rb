@@ -68,6 +68,26 @@ class TestTask < NyarioTest
     end
   end
 
+  def test_a_report_that_waits_for_room_is_not_lost
+    isolated do
+      reader, writer = IO.pipe
+      filled = 0
+      loop { filled += writer.write_nonblock("x" * 4096) }
+    rescue IO::EAGAINWaitWritable
+      before = $stderr
+      $stderr = writer
+      Nyario.spawn { raise KeyError, "unheard" }
+      drain = Thread.new do
+        Kernel.sleep 0.1
+        reader.read
+      end
+      Nyario.loop
+      $stderr = before
+      writer.close
+      assert_match(/unheard.*KeyError/, drain.value.byteslice(filled..))
+    end
+  end
+
   def test_several_wait_for_one
     isolated do
       in_loop do

@@ -11,19 +11,21 @@ use std::time::Duration;
 use nyario_bench::args::{Args, refuse};
 use nyario_bench::compare::{Comparison, Placement};
 use nyario_bench::load::Plan;
-use nyario_bench::server::{self, FLOOR, Row};
+use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
 use nyario_bench::{cores, process};
 
 const USAGE: &str = "nyario-compare [--workload echo|http] [--same-core | --two-cores] \
                      [--connections N] [--size BYTES] [--rounds N] [--seconds S] \
-                     [--only NAME,NAME] [--root DIR]";
+                     [--only NAME,NAME] [--ruby LIB] [--root DIR]";
 
 struct Options {
     plan: Plan,
     same_core: bool,
     rounds: NonZeroUsize,
     only: Option<Vec<String>>,
+    /// Compare what Ruby has instead, with the gem's library in that folder.
+    ruby: Option<String>,
     root: PathBuf,
 }
 
@@ -41,6 +43,7 @@ fn options(mut args: Args) -> Result<Options, String> {
         same_core: true,
         rounds: NonZeroUsize::new(11).expect("eleven is not zero"),
         only: None,
+        ruby: None,
         root: ".".into(),
     };
     while let Some(arg) = args.next() {
@@ -56,6 +59,7 @@ fn options(mut args: Args) -> Result<Options, String> {
                 let names: String = args.value(&arg)?;
                 options.only = Some(names.split(',').map(|name| name.trim().into()).collect());
             }
+            "--ruby" => options.ruby = Some(args.value(&arg)?),
             "--root" => options.root = args.value(&arg)?,
             _ => return Err(format!("{arg}?")),
         }
@@ -64,7 +68,11 @@ fn options(mut args: Args) -> Result<Options, String> {
 }
 
 fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
-    let mut rows = server::rows(options.plan.workload);
+    let mut rows = match &options.ruby {
+        Some(_) if options.plan.workload != Workload::Echo => return Err("of Ruby there is only the echo".into()),
+        Some(lib) => server::ruby_rows(lib),
+        None => server::rows(options.plan.workload),
+    };
     if let Some(only) = &options.only {
         if let Some(name) = only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
             let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
@@ -121,7 +129,8 @@ fn run(options: &Options) -> Result<bool, String> {
     let placement = placement(options.same_core)?;
     placement.take().map_err(|error| format!("the placement: {error}"))?;
     print_header(options)?;
-    let comparison = Comparison::run(&rows, &root, placement, &options.plan, options.rounds.get());
+    let bases: &[&str] = if options.ruby.is_some() { &[FLOOR, PEER] } else { &[FLOOR] };
+    let comparison = Comparison::run(&rows, bases, &root, placement, &options.plan, options.rounds.get());
     print!("{comparison}");
     Ok(!comparison.failed())
 }

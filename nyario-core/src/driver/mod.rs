@@ -277,6 +277,15 @@ impl<K: Kernel> Driver<K> {
         self.try_now(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() })
     }
 
+    /// Like [`try_write`](Self::try_write), from several buffers, at most 1024.
+    ///
+    /// # Safety
+    ///
+    /// Each buffer must be valid for reads until the call returns.
+    pub unsafe fn try_writev(&mut self, fd: Fd, iov: &[libc::iovec]) -> i32 {
+        self.try_now(Op::Writev { fd, iov: iov.as_ptr(), count: iov.len() })
+    }
+
     fn try_now(&mut self, op: Op) -> i32 {
         let request = Request::new(op);
         if let Err(error) = self.adopt(request.fd) {
@@ -363,6 +372,11 @@ impl<K: Kernel> Driver<K> {
     /// Whether the descriptor is known to be a socket: it is known once anything was tried on it.
     pub fn is_socket(&mut self, fd: Fd) -> bool {
         self.ledger.fds.known(fd).is_some_and(|record| record.kind == Kind::Socket)
+    }
+
+    /// Whether the descriptor is a file's, which is always ready, and whose reads may have to go to the disk.
+    pub fn is_file(&mut self, fd: Fd) -> bool {
+        self.adopt(fd).is_ok() && self.ledger.fds.at(fd).kind == Kind::File
     }
 
     /// Ends what waits on a number whose file is gone, and forgets it.

@@ -1,15 +1,19 @@
-//! Strings whose bytes the kernel may read.
+//! Strings whose bytes the kernel may read or write.
 
 use crate::looped::{self, QNIL};
 use rb_sys::{VALUE, rb_protect};
 
 /// A string that nobody can change, on the holder's stack.
+#[derive(Clone, Copy)]
 pub(super) struct Held {
     pub(super) string: VALUE,
     locked: bool,
 }
 
 impl Held {
+    /// Holds nothing, and needs no release.
+    pub(super) const NOTHING: Held = Held { string: QNIL, locked: false };
+
     /// Locks the string: whoever tries to modify it is told so. One that is being written already, by another fiber or
     /// thread, is locked by that one; a copy (which shares the bytes unless they are few) stands in for it.
     pub(super) unsafe fn new(string: VALUE) -> Held {
@@ -30,6 +34,13 @@ impl Held {
             rb_sys::rb_set_errinfo(QNIL);
             Held { string: rb_sys::rb_str_new_frozen(string), locked: false }
         }
+    }
+
+    /// Locks a string that the kernel is to fill. Raises for one that is locked.
+    pub(super) unsafe fn to_be_filled(string: VALUE) -> Held {
+        // SAFETY: as above.
+        unsafe { rb_sys::rb_str_locktmp(string) };
+        Held { string, locked: true }
     }
 
     pub(super) unsafe fn release(&self) {

@@ -1,10 +1,22 @@
 //! Reading and writing: what a fiber calls on whatever has a descriptor.
 
+mod exactly;
 mod held;
+mod keywords;
+mod more;
 mod read;
+mod several;
+mod source;
+mod text;
+mod until;
 mod write;
 
-pub(crate) use read::read_from;
+pub(crate) use exactly::read_exactly;
+pub(crate) use keywords::keywords;
+pub(crate) use read::{finish, read_from};
+pub(crate) use source::Source;
+pub(crate) use text::room;
+pub(crate) use until::{End, read_until};
 pub(crate) use write::write_to;
 
 use crate::looped::{self, Looped};
@@ -35,10 +47,21 @@ pub(crate) unsafe fn close(looped: *mut Looped, fd: Fd) {
 }
 
 pub(crate) fn define(nyario: RModule) -> Result<(), Error> {
+    let ruby = magnus::Ruby::get_with(nyario);
+    nyario.define_error("LimitError", ruby.exception_standard_error())?;
+    #[cfg(not(ruby_gte_3_2))]
+    // SAFETY: called when the extension is loaded; the library is Ruby's own.
+    unsafe {
+        rb_sys::rb_require(c"timeout".as_ptr());
+        let parent = rb_sys::rb_path2class(c"Timeout::Error".as_ptr());
+        rb_sys::rb_define_class_under(nyario.as_raw(), c"TimeoutError".as_ptr(), parent);
+    }
     let singleton = nyario.singleton_class()?.as_raw();
     // SAFETY: each function has the signature of its arity.
     unsafe {
         api::method(singleton, c"read", read::read as *const (), -1);
+        api::method(singleton, c"read_exactly", exactly::exactly as *const (), 2);
+        api::method(singleton, c"read_until", until::until as *const (), -1);
         api::method(singleton, c"write", write::write as *const (), -1);
     }
     Ok(())

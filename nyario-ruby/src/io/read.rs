@@ -1,83 +1,160 @@
 //! Reading what there is.
 
+use super::held::Held;
 use super::refuse_to_wait;
-use crate::looped::{self, Looped, QNIL, READ_MAX};
-use crate::{api, blocking, descriptor, raise};
+use super::source::Source;
+use super::text;
+use crate::looped::{self, Looped, QNIL, READ_MAX, Waited};
+use crate::{api, blocking, raise};
 use nyario_core::driver::Op;
-use nyario_core::sys::Fd;
-use rb_sys::VALUE;
-use std::ffi::{c_char, c_int, c_long};
+use rb_sys::{VALUE, rb_jump_tag};
+use std::ffi::{c_int, c_long};
+
+/// How often something may be at hand that is gone when it is read, before it is read with waiting.
+const ROUNDS: u32 = 2;
 
 /// `Nyario.read`.
 pub(super) unsafe extern "C" fn read(argc: c_int, argv: *const VALUE, _: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
     unsafe {
         match api::arguments(argc, argv) {
-            [source, rest @ ..] => read_from(*source, descriptor::of(*source), rest),
-            [] => raise::argument("Nyario.read takes a connection, an IO or a descriptor, and perhaps a length"),
+            [source, rest @ ..] => read_from(Source::of(*source), rest),
+            [] => raise::argument(
+                "Nyario.read takes a connection, an IO or a descriptor, and perhaps a length and a String",
+            ),
         }
     }
 }
 
-/// Reads once from a descriptor, which is `source`'s: a String of at least one byte, or nil at the end.
+/// Reads once: a String of at least one byte, or nil at the end. The arguments are the most to be read, and the String
+/// to be filled.
 ///
 /// # Safety
 ///
 /// Called from Ruby, with the GVL held.
 #[inline]
-pub(crate) unsafe fn read_from(source: VALUE, fd: Fd, arguments: &[VALUE]) -> VALUE {
+pub(crate) unsafe fn read_from(source: Source, arguments: &[VALUE]) -> VALUE {
     // SAFETY: as above; no borrow of the loop lives across the park or a call that makes a String.
     unsafe {
-        let max = match arguments {
-            [] => READ_MAX,
-            [max] if *max == QNIL => READ_MAX,
-            [max] => match usize::try_from(rb_sys::NUM2LONG(*max)) {
-                Ok(max) if max > 0 => max.min(READ_MAX),
-                _ => raise::argument("the length must be above 0"),
-            },
-            _ => raise::argument("one length at most"),
+        let (max, buffer) = match arguments {
+            [] => (READ_MAX, QNIL),
+            [max] => (length(*max), QNIL),
+            [max, buffer] => (length(*max), text::checked(*buffer)),
+            _ => raise::argument("a length and a String at most"),
         };
+        if source.is_read_ahead() {
+            return read_from_ruby(source, max, buffer);
+        }
         let looped = looped::running();
         if looped.is_null() {
-            return blocking::read(source, fd, max);
+            return blocking::read(source, max, buffer);
         }
-        for _ in 0..2 {
-            let held = (*looped).runtime.driver().peek(fd);
-            if !held.is_empty() {
-                let (ptr, count) = (held.as_ptr(), held.len().min(max));
-                let text = rb_sys::rb_str_new(ptr.cast::<c_char>(), count as c_long);
-                (*looped).runtime.driver().consume(fd, count);
+        let mut round = 0;
+        loop {
+            if !source.is_connection() && (round == ROUNDS || (*looped).runtime.driver().is_file(source.fd)) {
+                return read_directly(looped, source, max, buffer);
+            }
+            let place = match buffer {
+                QNIL => (&raw mut *(*looped).scratch).cast::<u8>(),
+                buffer => text::room(buffer, max),
+            };
+            if let Some(ahead) = source.ahead() {
+                let count = ahead.as_slice().len().min(max);
+                let text = text::of(buffer, ahead.as_slice().as_ptr(), count);
+                ahead.consume(count);
                 return text;
             }
-            let scratch = (&raw mut *(*looped).scratch).cast::<u8>();
-            let count = (*looped).runtime.driver().try_read(fd, std::slice::from_raw_parts_mut(scratch, max));
-            match count {
-                0 => return QNIL,
-                again if again == -libc::EAGAIN => {}
-                error if error < 0 => descriptor::fail(source, error),
-                count => return rb_sys::rb_str_new(scratch.cast::<c_char>(), count.into()),
+            let held = (*looped).runtime.driver().peek(source.fd);
+            if !held.is_empty() {
+                let (bytes, count) = (held.as_ptr(), held.len().min(max));
+                let text = text::of(buffer, bytes, count);
+                (*looped).runtime.driver().consume(source.fd, count);
+                return text;
             }
-            match looped::perform(looped, Op::AtHand { fd }, 0, |_| {}) {
-                Some(error) if error < 0 => descriptor::fail(source, error),
-                Some(_) => {}
+            match (*looped).runtime.driver().try_read(source.fd, std::slice::from_raw_parts_mut(place, max)) {
+                0 => return text::none(buffer),
+                again if again == -libc::EAGAIN => {}
+                error if error < 0 => source.fail(error, 0),
+                count => return text::of(buffer, place, count as usize),
+            }
+            round += 1;
+            let deadline = source.deadline();
+            match looped::perform(looped, Op::AtHand { fd: source.fd }, deadline, |_| {}) {
+                Some(error) if error < 0 => source.fail(error, deadline),
+                Some(_) => source.insist(),
                 None => refuse_to_wait(),
             }
         }
-        read_directly(looped, source, fd, max)
     }
 }
 
-/// Reads into a String of the call's own: what is no socket may be at hand and yet not be read without waiting (a file
-/// whose bytes lie on the disk), and of a socket another fiber may have taken what was at hand.
+/// The most that is to be read, as its caller says it.
+unsafe fn length(max: VALUE) -> usize {
+    if max == QNIL {
+        return READ_MAX;
+    }
+    // SAFETY: called with the GVL held.
+    match usize::try_from(unsafe { rb_sys::NUM2LONG(max) }) {
+        Ok(max) if max > 0 => max.min(READ_MAX),
+        // SAFETY: as above.
+        _ => unsafe { raise::argument("the length must be above 0") },
+    }
+}
+
+/// Takes what an IO has read ahead itself: no wait, and at least a byte.
 #[cold]
-unsafe fn read_directly(looped: *mut Looped, source: VALUE, fd: Fd, max: usize) -> VALUE {
-    // SAFETY: called with the GVL held; the String lies on this stack, and nobody else knows it.
+unsafe fn read_from_ruby(source: Source, max: usize, buffer: VALUE) -> VALUE {
+    // SAFETY: called with the GVL held.
     unsafe {
-        let text = rb_sys::rb_str_buf_new(max as c_long);
-        let op = Op::Read { fd, buf: rb_sys::RSTRING_PTR(text).cast_mut().cast(), len: max };
-        match looped::perform(looped, op, 0, |_| {}) {
-            Some(count) => blocking::finish_read(source, text, count),
-            None => refuse_to_wait(),
+        let arguments = [rb_sys::LONG2NUM(max as c_long), buffer];
+        let count = if buffer == QNIL { 1 } else { 2 };
+        rb_sys::rb_funcallv(source.object, rb_sys::rb_intern(c"readpartial".as_ptr()), count, arguments.as_ptr())
+    }
+}
+
+/// Reads into the String itself, which the kernel may fill until the read has ended: nobody else touches it meanwhile. So a
+/// file is read, whose bytes may lie on the disk, and what is no connection when others keep taking what was at hand.
+#[cold]
+unsafe fn read_directly(looped: *mut Looped, source: Source, max: usize, buffer: VALUE) -> VALUE {
+    // SAFETY: called with the GVL held. A new String lies on this stack, where nobody else knows it; the caller's has room.
+    unsafe {
+        if buffer != QNIL {
+            text::room(buffer, max);
+        }
+        let text = if buffer == QNIL { rb_sys::rb_str_buf_new(max as c_long) } else { buffer };
+        let held = Held::to_be_filled(text);
+        let op = Op::Read { fd: source.fd, buf: rb_sys::RSTRING_PTR(text).cast_mut().cast(), len: max };
+        let waited = looped::carry_out(looped, op, 0, |_| {});
+        held.release();
+        let Some(Waited { result, tag }) = waited else { refuse_to_wait() };
+        if tag != 0 {
+            let read = std::slice::from_raw_parts(rb_sys::RSTRING_PTR(text).cast::<u8>(), result.max(0) as usize);
+            source.give_back(read);
+            rb_jump_tag(tag);
+        }
+        finish(source, text, result, buffer)
+    }
+}
+
+/// Makes the String of what was read into it: nil at the end.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller; `count` is what the read came to.
+pub(crate) unsafe fn finish(source: Source, text: VALUE, count: i32, buffer: VALUE) -> VALUE {
+    // SAFETY: as above.
+    unsafe {
+        match count {
+            0 => text::none(buffer),
+            error if error < 0 => source.fail(error, 0),
+            count => {
+                rb_sys::rb_str_set_len(text, count.into());
+                if buffer == QNIL {
+                    // What it does not need of its memory goes back.
+                    rb_sys::rb_str_resize(text, count.into());
+                }
+                text
+            }
         }
     }
 }

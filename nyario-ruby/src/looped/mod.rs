@@ -247,4 +247,9 @@ impl Looped {
     pub(crate) fn has_work(&self) -> bool {
         self.jobs > 0 || self.runtime.serving() > 0
     }
+
+    /// Whether a fiber has not ended that runs or waits here.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.jobs > 0 || self.guests > 0
+    }
 }

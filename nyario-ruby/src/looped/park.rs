@@ -204,7 +204,7 @@ pub(super) unsafe fn carry_out_as(
     vouched: bool,
     begun: impl FnOnce(OpId),
 ) -> Option<Waited> {
-    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. });
+    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. });
     // SAFETY: as above.
     unsafe {
         in_slot(looped, |slot| match (*looped).submit_as(slot, op, deadline, vouched) {

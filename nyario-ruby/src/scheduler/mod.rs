@@ -21,12 +21,15 @@ mod wait;
 
 use crate::looped::{self, Looped, QNIL};
 use crate::typed::{self, DataType, Typed};
-use crate::{api, raise, wait as turning};
-use magnus::RModule;
+use crate::{api, ending, raise, wait as turning};
+use magnus::rb_sys::{protect, resume_error};
+use magnus::{Error, RModule};
 use nyario_core::sys::{Kernel, Linux};
 use rb_sys::{VALUE, rb_gc_mark};
 use std::ffi::CStr;
 use std::sync::OnceLock;
+
+const OTHERS: &str = "the scheduler belongs to another thread";
 
 /// What the Ruby object carries.
 struct Scheduler {
@@ -77,7 +80,7 @@ unsafe fn bind(scheduler: *mut Scheduler) -> *mut Looped {
     // SAFETY: as in `loop_of`.
     unsafe {
         if !(*scheduler).looped.is_null() && !(*(*scheduler).looped).is_gone() {
-            raise::runtime("the scheduler belongs to another thread");
+            raise::runtime(OTHERS);
         }
         let looped = match looped::get() {
             Ok(looped) => looped,
@@ -123,7 +126,7 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
                 let failure = std::mem::replace(&mut (*looped).failure, QNIL);
                 rb_sys::rb_exc_raise(failure);
             }
-            if (*looped).jobs == 0 && (*looped).guests == 0 {
+            if !(*looped).is_in_use() {
                 return QNIL;
             }
             turning::turn(looped);
@@ -135,21 +138,48 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
     }
 }
 
-/// The thread ends, or its scheduler is taken away: whatever is left runs to its end.
+/// The thread ends, or its scheduler is taken away: whatever is left runs to its end. Nothing is waited for when an
+/// exception is on its way out (`exit` and interrupts included), or comes meanwhile, or the thread is killed.
 unsafe extern "C" fn close(this: VALUE) -> VALUE {
-    // SAFETY: as in `run`. What is raised on the way leaves the loop to the thread, which frees it when it makes another.
+    // SAFETY: Ruby calls it with the GVL held; an error has nothing left to drop when it is raised.
+    unsafe {
+        match end(this) {
+            Ok(()) => QNIL,
+            Err(error) => resume_error(error),
+        }
+    }
+}
+
+unsafe fn end(this: VALUE) -> Result<(), Error> {
+    // SAFETY: called with the GVL held; no borrow outlives its statement, and what may raise runs under `protect`.
     unsafe {
         let scheduler = typed::unwrap::<Scheduler>(this);
-        if (*scheduler).looped.is_null() || (*(*scheduler).looped).is_gone() || (*scheduler).lent {
-            return QNIL;
-        }
-        run(this);
         let looped = (*scheduler).looped;
-        (*scheduler).looped = std::ptr::null_mut();
-        if !(*looped).is_gone() {
-            looped::free(looped);
+        if looped.is_null() || (*looped).is_gone() || (*scheduler).lent {
+            return Ok(());
         }
-        QNIL
+        if looped != looped::current() {
+            protect(|| raise::runtime(OTHERS))?;
+        }
+        let mut outcome = Ok(());
+        if rb_sys::rb_errinfo() == QNIL {
+            outcome = protect(|| run(this)).map(drop);
+        }
+        if (*looped).is_gone() {
+            return outcome;
+        }
+        (*looped).root = rb_sys::rb_fiber_current();
+        outcome = outcome.and(ending::end(looped));
+        if (*looped).is_gone() {
+            return outcome;
+        }
+        let failure = (*looped).failure;
+        (*scheduler).looped = std::ptr::null_mut();
+        looped::free(looped);
+        if failure != QNIL {
+            outcome = outcome.and(protect(|| rb_sys::rb_exc_raise(failure)).map(drop));
+        }
+        outcome
     }
 }
 

@@ -2,21 +2,108 @@
 
 module Nyario
   # A connection that a server accepted, as its handler gets it. It belongs to the loop of one thread; once that loop or
-  # the handler has ended it is closed.
+  # the handler has ended it is closed. Any other thread finds it closed.
+  #
+  # Whatever waits suspends the calling fiber alone. All texts are binary. A call that an exception cuts short leaves what has
+  # come to the next read.
   class Connection
-    # @!method read(max = nil)
+    # @!method read(max = nil, buffer = nil)
     #   As {Nyario.read}.
     #   @return [String, nil]
+    #   @raise [IO::TimeoutError] past the {#timeout}
+    #   @since 0.1.0
+
+    # @!method readpartial(max, buffer = nil)
+    #   As {#read}, and raises at the end.
+    #   @return [String]
+    #   @raise [EOFError] at the end
+    #   @since 0.1.0
+
+    # @!method read_exactly(count)
+    #   As {Nyario.read_exactly}.
+    #   @return [String]
+    #   @raise [EOFError] when the end comes before
+    #   @raise [IO::TimeoutError] past the {#timeout}
+    #   @since 0.1.0
+
+    # @!method read_until(separator, limit: 65536)
+    #   As {Nyario.read_until}.
+    #   @return [String, nil]
+    #   @raise [EOFError] when the end comes before the separator and after something else
+    #   @raise [LimitError] when so many bytes have no separator among them
+    #   @raise [IO::TimeoutError] past the {#timeout}
+    #   @since 0.1.0
+
+    # @!method gets(separator = "\n", limit: 65536, chomp: false)
+    #   As {#read_until}, but the end of the stream ends a line too.
+    #   @param chomp [Boolean] leaves the separator out
+    #   @return [String, nil] nil at the end
+    #   @raise [LimitError] when the line is longer
+    #   @since 0.1.0
+
+    # @!method each_line(separator = "\n", limit: 65536, chomp: false, &block)
+    #   Calls the block with each line, as {#gets} reads it, until the end.
+    #   @yieldparam line [String]
+    #   @return [Connection] itself; an Enumerator without a block
     #   @since 0.1.0
 
     # @!method write(*strings)
     #   As {Nyario.write}.
     #   @return [Integer]
+    #   @raise [IO::TimeoutError] past the {#timeout}; a part may have been written
+    #   @since 0.1.0
+
+    # @!method <<(string)
+    #   Writes it.
+    #   @return [Connection] itself
+    #   @since 0.1.0
+
+    # @!method print(*objects)
+    #   As IO#print.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method puts(*objects)
+    #   As IO#puts.
+    #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method flush
+    #   Does nothing: what is written is not held back.
+    #   @return [Connection] itself
+    #   @since 0.1.0
+
+    # @!method sync
+    #   What is written is not held back.
+    #   @return [true]
+    #   @since 0.1.0
+
+    # @!method sync=(value)
+    #   Does nothing, for those who set it on any IO.
+    #   @return [Object] the value
+    #   @since 0.1.0
+
+    # @!method timeout
+    #   @return [Float, nil] how many seconds a call may wait; nil for as long as it takes
+    #   @since 0.1.0
+
+    # @!method timeout=(seconds)
+    #   Bounds each call that waits for the peer from now on. Past it the call raises IO::TimeoutError, or
+    #   {Nyario::TimeoutError} where Ruby has none (before 3.2), and the connection can still be used.
+    #   @param seconds [Numeric, nil] above 0
+    #   @raise [ArgumentError] for 0 and less
     #   @since 0.1.0
 
     # @!method close
     #   Closes it. Fibers that wait on it get an IOError. Closing twice does nothing.
     #   @return [nil]
+    #   @since 0.1.0
+
+    # @!method close_write
+    #   Tells the peer that nothing more will come; what it sends can still be read. Does not suspend.
+    #   @return [nil]
+    #   @raise [IOError] when it is closed
+    #   @raise [SystemCallError] ENOTCONN when the peer is gone
     #   @since 0.1.0
 
     # @!method closed?

@@ -46,18 +46,49 @@ module Nyario
   #   @raise [SystemCallError] ECANCELED while the loop ends
   #   @since 0.1.0
 
-  # @!method self.read(source, max = nil)
-  #   Reads once. Bytes that an IO has buffered itself (by `gets`, say) are not seen.
+  # @!method self.read(source, max = nil, buffer = nil)
+  #   Reads once. Suspends until there is something. An exception in the meantime (a time-out, say) loses nothing: the
+  #   next read has the bytes.
   #   @param source [Connection, IO, Integer] a socket, pipe, terminal or file
   #   @param max [Integer, nil] at most so many bytes, above 0; 65536 if left out or more
-  #   @return [String, nil] at least one byte, binary; nil at the end
+  #   @param buffer [String, nil] is filled instead of a new String, and holds nothing else afterwards; its memory grows to
+  #     `max` and is used again. While the kernel may fill it nobody else can change it
+  #   @return [String, nil] at least one byte, binary; nil at the end, with the buffer empty
   #   @raise [IOError] when it is closed, also meanwhile
+  #   @raise [FrozenError] for a buffer that is frozen; a RuntimeError for one that another call is at work on
   #   @raise [SystemCallError] ECONNRESET, EBADF, ECANCELED when the loop ends, and others of read(2)
   #   @since 0.1.0
 
+  # @!method self.read_exactly(source, count)
+  #   Reads so many bytes, however many reads that takes. Suspends until they are there. When the end or an exception comes
+  #   before, what has come is left to the next read.
+  #   @param source [Connection]
+  #   @param count [Integer] 0 or more bytes
+  #   @return [String] binary
+  #   @raise [EOFError] when the end comes before
+  #   @raise [TypeError] for what is no connection, and has no place for what came too early
+  #   @raise [IOError] when it is closed, also meanwhile
+  #   @raise [SystemCallError] as {Nyario.read}
+  #   @since 0.1.0
+
+  # @!method self.read_until(source, separator, limit: 65536)
+  #   Reads up to a separator and with it. Suspends until it is there. What has come after it is left to the next read, and
+  #   so is everything when an exception is raised.
+  #   @param source [Connection]
+  #   @param separator [String] at least one byte
+  #   @param limit [Integer, nil] at most so many bytes, the separator's among them; nil for the default
+  #   @return [String, nil] binary; nil at the end
+  #   @raise [EOFError] when the end comes before the separator and after something else
+  #   @raise [LimitError] when so many bytes have no separator among them
+  #   @raise [TypeError] for what is no connection, and has no place for what came too early
+  #   @raise [IOError] when it is closed, also meanwhile
+  #   @raise [SystemCallError] as {Nyario.read}
+  #   @since 0.1.0
+
   # @!method self.write(target, *strings)
-  #   Writes all of each string. What is no String is converted by `to_s`. While a string is being written nobody can change
-  #   it (RuntimeError). An exception that is raised in the fiber meanwhile goes on its way when the kernel has let go.
+  #   Writes all of each string; several go together in one system call. Suspends until the last byte is taken. What is no
+  #   String is converted by `to_s`. While strings are being written nobody can change them (RuntimeError). An exception
+  #   that is raised in the fiber meanwhile goes on its way when the kernel has let go; a part may have been written.
   #   @param target [Connection, IO, Integer]
   #   @return [Integer] how many bytes that was
   #   @raise [IOError] when it is closed, also meanwhile

@@ -33,8 +33,12 @@ module Nyario
     #   @since 0.1.0
 
     # @!method scheduler_close
-    #   Runs what is left to its end and gives the loop back. Ruby calls it when the thread ends.
+    #   Runs what is left to its end and gives the loop back. Ruby calls it when the thread ends. When an exception is on
+    #   its way out (`exit` and an interrupt are some), or comes meanwhile, or the thread is killed, nothing more is waited
+    #   for: whatever waits is refused with ECANCELED, so that each fiber leaves by way of what it ensures.
     #   @return [nil]
+    #   @raise [RuntimeError] in another thread than the one it serves
+    #   @raise [Exception] what interrupts the thread, or a fiber raised that is no StandardError
     #   @since 0.1.0
 
     # @!method kernel_sleep(duration = nil)

@@ -1,0 +1,14 @@
+# frozen_string_literal: true
+
+# An echo server of plain sockets on async.
+
+require "async"
+require_relative "plain"
+
+Async do |task|
+  server = Plain.listen
+  loop do
+    connection = server.accept
+    task.async { Plain.echo(connection) }
+  end
+end

@@ -1,0 +1,15 @@
+# frozen_string_literal: true
+
+# An echo server of plain sockets on Nyario::Scheduler.
+
+require "nyario"
+require_relative "plain"
+
+Fiber.set_scheduler(Nyario::Scheduler.new)
+Fiber.schedule do
+  server = Plain.listen
+  loop do
+    connection = server.accept
+    Fiber.schedule { Plain.echo(connection) }
+  end
+end
