@@ -2,7 +2,6 @@
 
 require "etc"
 require "fileutils"
-require "open3"
 require "socket"
 require "tmpdir"
 
@@ -11,53 +10,62 @@ module Services
   PATIENCE = 30
 
   # Yields what PG.connect takes.
-  def self.postgres
+  def self.postgres(&block)
     programs = Dir["/usr/lib/postgresql/*/bin"].max_by { |folder| folder[/\d+/].to_i }
     raise "there is no Postgres here: scripts/setup installs it" unless programs
 
     Dir.mktmpdir("nyario-postgres") do |folder|
       # It refuses to be root.
-      as = []
-      if Process.uid.zero?
-        as = %w[runuser -u postgres --]
-        FileUtils.chown("postgres", nil, folder)
-      end
-      data = "#{folder}/data"
-      said, status = Open3.capture2e(*as, "#{programs}/initdb", "--no-sync", "--locale=C", "--encoding=UTF8", "--auth=trust",
-                                     "--username=postgres", "--pgdata=#{data}", chdir: "/")
-      raise "initdb fails: #{said}" unless status.success?
+      user = Etc.getpwnam("postgres") if Process.uid.zero?
+      FileUtils.chown(user.uid, user.gid, folder) if user
+      data, log = "#{folder}/data", "#{folder}/log"
+      made = start(%W[#{programs}/initdb --no-sync --locale=C --encoding=UTF8 --auth=trust --username=postgres --pgdata=#{data}],
+                   log, user)
+      raise "initdb fails: #{File.read(log)}" unless Process.wait2(made).last.success?
 
-      running([*as, "#{programs}/postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-              folder, -> { UNIXSocket.new("#{folder}/.s.PGSQL.5432").close; File.read("#{folder}/log").include?("ready to accept") }) do
-        yield "host=#{folder} user=postgres dbname=postgres"
-      end
+      command = %W[#{programs}/postgres -D #{data} -k #{folder} -c listen_addresses= -c fsync=off]
+      answers = -> { system("#{programs}/pg_isready", "--quiet", "--host=#{folder}") }
+      running(start(command, log, user), log, answers) { block.call("host=#{folder} user=postgres dbname=postgres") }
     end
   end
 
   # Yields the port on the loopback.
-  def self.redis(clients: 1000)
+  def self.redis(clients: 100, &block)
     Dir.mktmpdir("nyario-redis") do |folder|
       port = TCPServer.open("127.0.0.1", 0) { |server| server.local_address.ip_port }
-      command = %W[redis-server --bind 127.0.0.1 --port #{port} --dir #{folder} --save #{""} --appendonly no
-                   --maxclients #{clients + 10} --tcp-backlog #{clients}]
-      running(command, folder, -> { TCPSocket.new("127.0.0.1", port).close; true }) { yield port }
+      command = %W[redis-server --bind 127.0.0.1 --port #{port} --dir #{folder} --appendonly no --maxclients #{clients + 10}
+                   --tcp-backlog #{clients}]
+      log = "#{folder}/log"
+      answers = -> { TCPSocket.new("127.0.0.1", port).close || true }
+      running(start([*command, "--save", ""], log), log, answers) { block.call(port) }
     end
   end
 
-  # Runs a command while the block runs, which begins once the server answers.
-  def self.running(command, folder, answers)
-    log = "#{folder}/log"
-    pid = Process.spawn(*command, in: File::NULL, %i[out err] => log, chdir: "/")
+  def self.start(command, log, user = nil)
+    fork do
+      if user
+        Process.initgroups(user.name, user.gid)
+        Process::GID.change_privilege(user.gid)
+        Process::UID.change_privilege(user.uid)
+      end
+      exec(*command, in: File::NULL, %i[out err] => [log, "a"], chdir: "/")
+    end
+  end
+
+  # Runs the block once the server answers, and ends the server then.
+  def self.running(pid, log, answers)
     begun = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     until answers?(answers)
       late = Process.clock_gettime(Process::CLOCK_MONOTONIC) - begun > PATIENCE
-      raise "#{command.join(" ")} does not begin: #{File.read(log)}" if late || Process.wait(pid, Process::WNOHANG)
+      raise "it does not begin: #{File.read(log)}" if late
 
       sleep(0.02)
     end
     yield
   ensure
-    stop(pid) if pid
+    # An interrupt ends both at once, whoever is connected.
+    Process.kill(:INT, pid)
+    Process.wait(pid)
   end
 
   def self.answers?(answers)
@@ -65,13 +73,5 @@ module Services
   rescue SystemCallError
     false
   end
-
-  # An interrupt ends both at once, whoever is connected; runuser hands on the other.
-  def self.stop(pid)
-    Process.kill(:INT, pid)
-    Process.wait(pid)
-  rescue Errno::ESRCH, Errno::ECHILD
-    nil
-  end
-  private_class_method :running, :answers?, :stop
+  private_class_method :start, :running, :answers?
 end

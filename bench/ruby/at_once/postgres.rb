@@ -4,7 +4,7 @@
 
 require "pg"
 require_relative "demonstration"
-require_relative "../../examples/test/services"
+require_relative "../../../examples/test/services"
 
 Services.postgres do |database|
   pool = Queue.new

@@ -5,7 +5,7 @@
 
 require "redis"
 require_relative "demonstration"
-require_relative "../../examples/test/services"
+require_relative "../../../examples/test/services"
 
 COUNT = 1000
 
