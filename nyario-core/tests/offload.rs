@@ -3,8 +3,8 @@
 mod common;
 
 use common::*;
-use nyario_core::driver::Config;
-use nyario_core::offload::{run, run_owned};
+use nyario_core::driver::{Config, Driver, Op, OpId, Submitted};
+use nyario_core::offload::{begin, run, run_owned};
 use nyario_core::sys::{Errno, Kernel};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ scenarios!(on_loop: work_runs_beside_the_loop, off_a_fiber_it_simply_runs, a_pan
     the_end_of_a_loop_waits_for_what_runs, threads_take_no_signals);
 mod apart {
     use super::*;
-    scenarios!(on_config: what_is_left_outlives_its_loop);
+    scenarios!(on_config: what_is_left_outlives_its_loop, the_work_of_a_host_ends_its_park, a_host_leaves_its_work);
 }
 
 /// The bound of the pool.
@@ -287,6 +287,59 @@ fn what_is_left_outlives_its_loop(config: &Config) {
     gate.open();
     // The gate, and with it all that the work owned, comes back from the pool.
     while Arc::strong_count(&gate) > 1 {
+        thread::yield_now();
+    }
+}
+
+fn park(driver: &mut Driver<Masked>, waiter: u64) -> OpId {
+    match submit(driver, Op::Park, waiter, 0) {
+        Submitted::Pending(park) => park,
+        Submitted::Done(result) => panic!("a park waits, and came to {result}"),
+    }
+}
+
+fn the_work_of_a_host_ends_its_park(config: &Config) {
+    let mut driver = Driver::new(Masked, config).unwrap();
+    let here = thread::current().id();
+    for number in 1..=3 {
+        let park = park(&mut driver, number << 2);
+        let work = begin(driver.waker(), park, move || (number, thread::current().id())).unwrap();
+        let ended = completion(&mut driver);
+        assert_eq!((ended.waiter, ended.result), (number << 2, 1));
+        let (value, there) = work.end().unwrap();
+        assert_eq!(value, number);
+        assert_ne!(there, here);
+    }
+    expect_panics(1);
+    let park = park(&mut driver, 4);
+    let work = begin(driver.waker(), park, || panic!("on purpose")).unwrap();
+    assert_eq!(completion(&mut driver).result, 1);
+    assert_eq!(work.end(), None::<()>);
+}
+
+fn a_host_leaves_its_work(config: &Config) {
+    let mut driver = Driver::new(Masked, config).unwrap();
+    let (gate, owned) = (Gate::new(), Arc::new(()));
+    for number in 0..THREADS {
+        let (door, carried) = (gate.clone(), owned.clone());
+        let park = park(&mut driver, 4);
+        let work = begin(driver.waker(), park, move || {
+            door.pass();
+            carried
+        });
+        while gate.waiting.load(Ordering::Relaxed) == number {
+            thread::yield_now();
+        }
+        drop(work);
+    }
+    // No thread is left, so this one does not begin, and goes with what it owns.
+    let (last, carried) = (park(&mut driver, 8), owned.clone());
+    let work = begin(driver.waker(), last, move || panic!("it never runs: {carried:?}")).unwrap();
+    assert_eq!(Arc::strong_count(&owned), THREADS + 2);
+    assert_eq!(work.end(), None::<()>);
+    assert_eq!(Arc::strong_count(&owned), THREADS + 1);
+    gate.open();
+    while Arc::strong_count(&owned) > 1 {
         thread::yield_now();
     }
 }

@@ -117,6 +117,7 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
                 let value = rb_sys::rb_proc_call(block, rb_sys::rb_ary_new());
                 (*typed::unwrap::<Task>(task)).value = value;
             }
+            Job::Interrupt { target, exception } => crate::scheduler::interrupt(target, exception),
             // A fiber of `Fiber.schedule` runs its own block, and the others are no fibers.
             _ => {}
         }

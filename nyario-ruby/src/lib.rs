@@ -23,6 +23,7 @@ mod io;
 mod looped;
 mod raise;
 mod scheduler;
+mod selector;
 mod server;
 mod task;
 mod typed;
@@ -38,6 +39,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);
+    selector::define(nyario);
     io::define(nyario)?;
     api::define(ruby, nyario)
 }

@@ -182,7 +182,7 @@ impl<K: Kernel> Ledger<K> {
                 let next = self.slab[index].link.next;
                 let record = &mut self.slab[index];
                 if record.reason == Reason::None {
-                    let unlooked = reason == Reason::Stale && !record.request.vouched;
+                    let unlooked = reason == Reason::Stale && !record.vouched;
                     record.reason = if unlooked { Reason::Closed } else { reason };
                     if record.state == State::InFlight {
                         held(self, index);

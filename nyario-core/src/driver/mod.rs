@@ -49,7 +49,7 @@ use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
 use ledger::Ledger;
-use list::Index;
+use list::{Index, NONE};
 use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
@@ -115,6 +115,8 @@ pub struct Driver<K: Kernel> {
     notes: u64,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
+    /// The operation that is being begun is [vouched](Self::submit_vouched) for.
+    vouched: bool,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -144,6 +146,7 @@ impl<K: Kernel> Driver<K> {
             at_once: 0,
             notes: 0,
             closed: false,
+            vouched: false,
         })
     }
 
@@ -165,23 +168,7 @@ impl<K: Kernel> Driver<K> {
     /// the last completion, however the operation ends: a cancel, a deadline or a close do not end the loan.
     #[inline(always)]
     pub unsafe fn submit(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
-        self.submit_request(Request::new(op), waiter, deadline)
-    }
-
-    /// As [`submit`](Self::submit), for whoever knows from other sources that the number is still the file's that it was at
-    /// its last operation: the driver then begins without a look. Should it be another file after all, an operation on a
-    /// socket may complete with `-ESTALE`, or with `-ENOTSOCK`, whereupon the caller finds out what the number is and asks
-    /// anew by [`submit`](Self::submit).
-    ///
-    /// # Safety
-    ///
-    /// As [`submit`](Self::submit).
-    pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
-        self.submit_request(Request { vouched: true, ..Request::new(op) }, waiter, deadline)
-    }
-
-    #[inline(always)]
-    fn submit_request(&mut self, request: Request, waiter: u64, deadline: u64) -> Submitted {
+        let request = Request::new(op);
         if self.closed {
             return Submitted::Done(-libc::ECANCELED);
         }
@@ -204,6 +191,25 @@ impl<K: Kernel> Driver<K> {
             }
             Submitted::Pending(_) => {}
             Submitted::Done(_) => self.at_once += 1,
+        }
+        submitted
+    }
+
+    /// As [`submit`](Self::submit), for whoever knows from other sources that the number is still the file's that it was at
+    /// its last operation: the driver then begins without a look. Should it be another file after all, an operation on a
+    /// socket may complete with `-ESTALE`, or with `-ENOTSOCK`, whereupon the caller finds out what the number is and asks
+    /// anew by [`submit`](Self::submit).
+    ///
+    /// # Safety
+    ///
+    /// As [`submit`](Self::submit).
+    pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        self.vouched = true;
+        // SAFETY: forwarded from the caller.
+        let submitted = unsafe { self.submit(op, waiter, deadline) };
+        self.vouched = false;
+        if let Submitted::Pending(id) = submitted {
+            self.ledger.slab[id.index].vouched = true;
         }
         submitted
     }
@@ -250,7 +256,7 @@ impl<K: Kernel> Driver<K> {
                 _ => {}
             }
         }
-        let vouched = request.vouched && self.ledger.fds.at(fd).kind == Kind::Socket;
+        let vouched = self.vouched && self.ledger.fds.at(fd).kind == Kind::Socket;
         if !vouched && !self.ledger.is_same(fd) {
             self.disown(fd);
             if let Err(error) = self.adopt(fd) {
@@ -490,10 +496,18 @@ impl<K: Kernel> Driver<K> {
 
     /// Ends a [`Op::Park`] without a completion: its waiter is the caller's to resume. `None` when it has ended already.
     pub fn release(&mut self, id: OpId) -> Option<u64> {
-        let index = self.ledger.slab.find(id)?;
-        let record = &self.ledger.slab[index];
-        let parked = record.request.code == Code::Park && record.state == State::Waiting;
-        parked.then(|| self.ledger.conclude(index, 0).waiter)
+        let Ledger { slab, timers, .. } = &mut self.ledger;
+        let index = slab.find(id)?;
+        let record = &slab[index];
+        if record.request.code != Code::Park || record.state != State::Waiting {
+            return None;
+        }
+        let waiter = record.waiter;
+        if record.timer != NONE {
+            timers.remove(slab, index);
+        }
+        slab.remove(index);
+        Some(waiter)
     }
 
     /// Whether [`next`](Self::next) may have something without another turn.

@@ -301,8 +301,6 @@ pub(super) struct Request {
     /// The events of a poll, the flags of a socket's call.
     pub(super) events: u32,
     pub(super) code: Code,
-    /// Whoever asks knows that the number is still its file's: see `Driver::submit_vouched`.
-    pub(super) vouched: bool,
 }
 
 /// The kernel's own bound on one transfer (`MAX_RW_COUNT`); it also keeps every count within an i32.
@@ -312,14 +310,8 @@ impl Request {
     /// Inlined, because every caller states one certain operation: nothing of the match is left.
     #[inline(always)]
     pub(super) fn new(op: Op) -> Request {
-        let request = |code, fd, ptr: *mut u8, len: usize| Request {
-            ptr,
-            len: len.min(TRANSFER_MAX),
-            fd,
-            events: 0,
-            code,
-            vouched: false,
-        };
+        let request =
+            |code, fd, ptr: *mut u8, len: usize| Request { ptr, len: len.min(TRANSFER_MAX), fd, events: 0, code };
         let message = |code, fd, ptr: *mut u8, len: usize, flags: i32| Request {
             events: (flags & !libc::MSG_DONTWAIT) as u32,
             ..request(code, fd, ptr, len)
@@ -378,6 +370,8 @@ pub(super) struct Record {
     pub(super) reason: Reason,
     /// A readiness poll runs in the kernel on the operation's behalf (see the uring backend).
     pub(super) polling: bool,
+    /// Whoever asked said that the number is still its file's: see `Driver::submit_vouched`.
+    pub(super) vouched: bool,
 }
 
 const _: () = assert!(size_of::<Record>() == 64);

@@ -59,19 +59,19 @@ impl Slab {
         self.free = record.link.next;
         // Field by field: as a whole it would be read back from the stack in wider pieces than it was just written
         // there, which no processor forwards.
-        let Request { ptr, len, fd, events, code, vouched } = request;
+        let Request { ptr, len, fd, events, code } = request;
         record.request.ptr = ptr;
         record.request.len = len;
         record.request.fd = fd;
         record.request.events = events;
         record.request.code = code;
-        record.request.vouched = vouched;
         record.waiter = waiter;
         record.result = self.clock as i32;
         record.link = Link::UNLINKED;
         record.state = State::Waiting;
         record.reason = Reason::None;
         record.polling = false;
+        record.vouched = false;
         (index, record)
     }
 
@@ -89,6 +89,7 @@ impl Slab {
             state: State::Waiting,
             reason: Reason::None,
             polling: false,
+            vouched: false,
         });
         (index, &mut self.records[index as usize])
     }

@@ -115,18 +115,17 @@ impl Fiber {
         }
     }
 
-    /// Suspends the calling fiber and runs `next` in its place, without a visit to the loop. Returns when the caller is
-    /// resumed.
+    /// As [`suspend`](Self::suspend), and runs `next` in its place, without a visit to the loop.
     ///
     /// # Safety
     ///
     /// The caller must run on `fiber`; `next` must be another one of its loop, suspended or new.
     #[inline(always)]
-    pub(super) unsafe fn pass(fiber: *mut Fiber, next: *mut Fiber) {
+    pub(super) unsafe fn pass(fiber: *mut Fiber, next: *mut Fiber) -> i32 {
         // SAFETY: forwarded from the caller; the fiber runs, so its `home` is where the loop is.
         unsafe {
             (*next).home = (*fiber).home;
-            cross(&raw mut (*fiber).context, &raw const (*next).context, SUSPENDED, Some((*next).slot));
+            cross(&raw mut (*fiber).context, &raw const (*next).context, SUSPENDED, Some((*next).slot)) as i32
         }
     }
 

@@ -320,7 +320,8 @@ impl<K: Kernel> Loop<K> {
         errand: Errand,
         code: impl FnOnce() -> u64 + 'static,
     ) -> Result<*mut Fiber, Errno> {
-        let name = Name::new(options.name)?;
+        // Most have none, and a name is as long as a cache line.
+        let name = if options.name.is_empty() { None } else { Some(Name::new(options.name)?) };
         self.with(|inner| {
             let class = if options.stack_size == 0 { inner.class } else { Class::holding(options.stack_size)? };
             let slot = inner.stacks.take(class)?;
@@ -331,7 +332,9 @@ impl<K: Kernel> Loop<K> {
             // SAFETY: the control block was just laid out.
             unsafe {
                 (*fiber).id = id;
-                inner.call(fiber, name);
+                if let Some(name) = &name {
+                    inner.call(fiber, *name);
+                }
             }
             Ok(fiber)
         })

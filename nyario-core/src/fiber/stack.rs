@@ -31,9 +31,12 @@ const GUARD_SIZE: usize = 64 * 1024;
 /// Stacks in one mapping, unless they are so large that fewer do.
 const SLAB: usize = 32;
 
-/// Tops are moved down by a multiple of this, so that the hottest lines of all fibers do not fall into one cache set.
+/// Tops are moved down by a multiple of this.
 const STAGGER: usize = 64;
 const STAGGERS: usize = 16;
+
+const CLASS_BITS: u32 = 4;
+const CLASS_MASK: usize = (1 << CLASS_BITS) - 1;
 
 /// `MADV_GUARD_INSTALL`, since Linux 6.13: pages that fault without a mapping of their own.
 const MADV_GUARD_INSTALL: i32 = 102;
@@ -83,13 +86,21 @@ impl Default for Class {
 /// A stack that is in use, from guard to top.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    /// The lowest usable address, above the guard.
-    low: usize,
+    /// The lowest usable address, above the guard; its class is in the lowest bits, which a page has to spare.
+    low_and_class: usize,
     /// The highest address, from which the stack grows down.
     top: usize,
 }
 
 impl Slot {
+    fn new(low: usize, class: Class) -> Slot {
+        const { assert!(Class::COUNT < 1 << CLASS_BITS) };
+        debug_assert_eq!(low & CLASS_MASK, 0);
+        // Staggered, so that the hottest lines of all fibers do not fall into one cache set.
+        let turn = low / class.stride() % STAGGERS;
+        Slot { low_and_class: low | usize::from(class.0), top: low + class.size() - turn * STAGGER }
+    }
+
     /// Where something of so many `bytes` lies at its top; the stack grows down from there.
     pub(super) fn below(self, bytes: usize) -> *mut u8 {
         ((self.top - bytes) & !(ALIGN - 1)) as *mut u8
@@ -97,21 +108,21 @@ impl Slot {
 
     /// Whether the address lies in the guard below.
     pub(super) fn guards(self, addr: usize) -> bool {
-        (self.low - GUARD_SIZE..self.low).contains(&addr)
+        (self.low() - GUARD_SIZE..self.low()).contains(&addr)
     }
 
-    #[cfg(nyario_asan)]
+    /// The lowest address that can be used.
     pub(super) fn low(self) -> usize {
-        self.low
+        self.low_and_class & !CLASS_MASK
     }
 
     /// Its size, what staggering takes included.
     pub(super) fn size(self) -> usize {
-        (self.top - self.low).next_power_of_two()
+        self.class().size()
     }
 
     fn class(self) -> Class {
-        Class((self.size() / STACK_LEAST).ilog2() as u8)
+        Class((self.low_and_class & CLASS_MASK) as u8)
     }
 }
 
@@ -146,6 +157,7 @@ impl<K: Kernel> StackPool<K> {
         StackPool { kernel, shelves: Default::default(), warm: 0, checkers: Checkers::new() }
     }
 
+    #[inline]
     pub(super) fn take(&mut self, class: Class) -> Result<Slot, Errno> {
         if self.shelves[class.0 as usize].free.is_empty() {
             self.grow(class)?;
@@ -158,12 +170,13 @@ impl<K: Kernel> StackPool<K> {
         } else {
             self.warm -= 1;
         }
-        self.checkers.open(slot.low, slot.size());
+        self.checkers.open(slot.low(), slot.size());
         Ok(slot)
     }
 
+    #[inline]
     pub(super) fn give(&mut self, slot: Slot) {
-        self.checkers.shut(slot.low, slot.size());
+        self.checkers.shut(slot.low(), slot.size());
         self.shelves[slot.class().0 as usize].free.push(slot);
         self.warm += 1;
     }
@@ -197,7 +210,7 @@ impl<K: Kernel> StackPool<K> {
         }
         let slots = (0..count).rev().map(|index| {
             let low = slab + index * stride + GUARD_SIZE;
-            staggered(Slot { low, top: low + class.size() })
+            Slot::new(low, class)
         });
         shelf.free.extend(slots);
         self.warm += count;
@@ -233,7 +246,7 @@ impl<K: Kernel> StackPool<K> {
             let end = shelf.idle.min(shelf.trimmed + TRIM);
             for slot in &shelf.free[shelf.trimmed.min(end)..end] {
                 // SAFETY: the stack is unused; its next user finds zeroes.
-                unsafe { self.kernel.madvise(slot.low as *mut u8, slot.size(), libc::MADV_DONTNEED) };
+                unsafe { self.kernel.madvise(slot.low() as *mut u8, slot.size(), libc::MADV_DONTNEED) };
             }
             self.warm -= end.saturating_sub(shelf.trimmed);
             shelf.trimmed = shelf.trimmed.max(end);
@@ -257,11 +270,6 @@ impl<K: Kernel> Drop for StackPool<K> {
             }
         }
     }
-}
-
-fn staggered(slot: Slot) -> Slot {
-    let turn = slot.low / slot.class().stride() % STAGGERS;
-    Slot { low: slot.low, top: slot.top - turn * STAGGER }
 }
 
 #[cfg(test)]
@@ -292,14 +300,14 @@ mod tests {
         for class in classes() {
             let slot = pool.take(class).unwrap();
             assert_eq!((slot.size(), slot.class()), (class.size(), class));
-            for addr in [slot.low, slot.top - 1] {
+            for addr in [slot.low(), slot.top - 1] {
                 // SAFETY: both ends of a stack that is ours.
                 unsafe { (addr as *mut u8).write(7) };
             }
-            assert!(slot.guards(slot.low - 1) && slot.guards(slot.low - GUARD_SIZE));
-            assert!(!slot.guards(slot.low) && !slot.guards(slot.low - GUARD_SIZE - 1));
+            assert!(slot.guards(slot.low() - 1) && slot.guards(slot.low() - GUARD_SIZE));
+            assert!(!slot.guards(slot.low()) && !slot.guards(slot.low() - GUARD_SIZE - 1));
             pool.give(slot);
-            assert_eq!(pool.take(class).unwrap().low, slot.low, "the warmest is the next");
+            assert_eq!(pool.take(class).unwrap().low(), slot.low(), "the warmest is the next");
             pool.give(slot);
         }
         for _ in 0..4 {
@@ -318,17 +326,17 @@ mod tests {
         let slots: Vec<Slot> = (0..SLAB + 1).map(|_| pool.take(Class::default()).unwrap()).collect();
         assert_eq!(shelf(&pool).slabs.len(), 2);
         for (index, slot) in slots.iter().enumerate() {
-            let (low, top) = (slot.low as *mut u8, (slot.top - 1) as *mut u8);
+            let (low, top) = (slot.low() as *mut u8, (slot.top - 1) as *mut u8);
             // SAFETY: both ends of a stack that is ours.
             unsafe { (low.write(index as u8), top.write(index as u8)) };
         }
         for (index, slot) in slots.iter().enumerate() {
             // SAFETY: as above.
-            assert_eq!(unsafe { (slot.low as *const u8).read() }, index as u8);
+            assert_eq!(unsafe { (slot.low() as *const u8).read() }, index as u8);
         }
         slots.iter().for_each(|&slot| pool.give(slot));
-        let warmest = shelf(&pool).free.last().unwrap().low;
-        assert_eq!(pool.take(Class::default()).unwrap().low, warmest);
+        let warmest = shelf(&pool).free.last().unwrap().low();
+        assert_eq!(pool.take(Class::default()).unwrap().low(), warmest);
     }
 
     #[test]
@@ -354,7 +362,7 @@ mod tests {
             unsafe { ((slot.top - 8) as *const u8).read() }
         };
         assert_eq!(byte(&used), 7);
-        assert!(shelf(&pool).free.iter().filter(|slot| slot.low != used.low).all(|slot| byte(slot) == 0));
+        assert!(shelf(&pool).free.iter().filter(|slot| slot.low() != used.low()).all(|slot| byte(slot) == 0));
     }
 
     #[test]
@@ -363,7 +371,7 @@ mod tests {
         let slot = pool.take(Class::default()).unwrap();
         let fd = Linux.eventfd();
         // Writing from the guard asks the kernel to read it, which answers EFAULT where a load would be fatal.
-        let iov = libc::iovec { iov_base: (slot.low - 8) as *mut _, iov_len: 8 };
+        let iov = libc::iovec { iov_base: (slot.low() - 8) as *mut _, iov_len: 8 };
         // SAFETY: the kernel checks the address.
         let result = unsafe { Linux.writev(fd, &iov, 1, 0) };
         Linux.close(fd);

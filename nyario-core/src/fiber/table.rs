@@ -117,9 +117,11 @@ impl FiberTable {
         joiner
     }
 
+    /// Forgets a fiber that has ended.
     pub(super) fn remove(&mut self, id: FiberId) {
         let free = self.free;
-        let entry = self.get(id).expect("removed once");
+        let entry = &mut self.entries[id.index()];
+        debug_assert!(entry.generation == id.generation(), "removed once");
         // The top bit stays clear, and zero is skipped, so that a name is a positive number in every language.
         entry.generation = (entry.generation + 1) & 0x7fff_ffff;
         entry.generation = entry.generation.max(1);

@@ -33,7 +33,7 @@ impl Found {
     }
 
     /// Its addresses, in the order in which they are to be tried.
-    fn addresses(&self) -> Vec<Address> {
+    pub fn addresses(&self) -> Vec<Address> {
         let mut addresses = Vec::new();
         let mut at: *const libc::addrinfo = self.0;
         // SAFETY: the list is ours.
@@ -103,13 +103,18 @@ pub fn getaddrinfo<K: Kernel + Send + Sync>(
     let immediate =
         (numeric(libc::AI_NUMERICHOST) || is_address(node)) && (numeric(libc::AI_NUMERICSERV) || is_number(service));
     if immediate {
-        return ask(node, service, hints);
+        return look_up(node, service, hints);
     }
     let owned: [Option<CString>; 2] = [node, service].map(|text| text.map(CStr::to_owned));
-    offload::run_owned(looped, move || ask(owned[0].as_deref(), owned[1].as_deref(), hints))?
+    offload::run_owned(looped, move || look_up(owned[0].as_deref(), owned[1].as_deref(), hints))?
 }
 
-fn ask(node: Option<&CStr>, service: Option<&CStr>, hints: Hints) -> Result<Found, Errno> {
+/// getaddrinfo(3) on the calling thread, which may wait long for the answer.
+///
+/// # Errors
+///
+/// The resolver's own, as 3000 and its number.
+pub fn look_up(node: Option<&CStr>, service: Option<&CStr>, hints: Hints) -> Result<Found, Errno> {
     let [node, service] = [node, service].map(|text| text.map_or(null(), CStr::as_ptr));
     // SAFETY: zeroes are hints for anything.
     let mut wanted: libc::addrinfo = unsafe { std::mem::zeroed() };

@@ -6,9 +6,12 @@
 //!
 //! A job that has not begun can be taken back. One that runs cannot be stopped, so there are two kinds: [`run`] borrows,
 //! and waits until the work is over whatever happens; [`run_owned`] owns all that it works on, so its fiber can leave
-//! early, and what the work returns late is dropped on its thread.
+//! early, and what the work returns late is dropped on its thread. [`begin`] is that for hosts with fibers of their own.
 
+mod hosted;
 mod pool;
+
+pub use hosted::{Work, begin};
 
 use crate::driver::Waker;
 use crate::fiber::Loop;

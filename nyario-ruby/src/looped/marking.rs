@@ -38,8 +38,11 @@ impl Typed for Root {
                         rb_gc_mark(task);
                     }
                     Job::Scheduled => {}
-                    #[cfg(ruby_gte_3_2)]
                     Job::Watch { fiber } => rb_gc_mark(fiber),
+                    Job::Interrupt { target, exception } => {
+                        rb_gc_mark(target);
+                        rb_gc_mark(exception);
+                    }
                     Job::Timeout { fiber, what } => {
                         rb_gc_mark(fiber);
                         rb_gc_mark(what);

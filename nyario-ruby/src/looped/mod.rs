@@ -90,6 +90,8 @@ pub(crate) struct Looped {
     /// The fiber that called `Nyario.loop`.
     pub(crate) root: VALUE,
     chain: u32,
+    /// How many of those that are ready may run before the others are looked at: they may be ready for ever.
+    round: usize,
     pub(crate) scratch: Box<[u8]>,
     /// Jobs that have not ended.
     pub(crate) jobs: usize,
@@ -168,6 +170,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         switching: false,
         root: QNIL,
         chain: 0,
+        round: 0,
         scratch: vec![0; READ_MAX].into_boxed_slice(),
         jobs: 0,
         failure: QNIL,

@@ -251,6 +251,7 @@ pub(crate) unsafe fn yield_to(looped: *mut Looped, first: Option<Slot>) -> Optio
             (*looped).ready.push_back(slot);
             if let Some(first) = first {
                 (*looped).ready.push_front(first);
+                (*looped).round += 1;
             }
             let tag = give_way(looped, slot);
             if !(*looped).is_gone() && replace(&mut (&mut (*looped).waiters)[slot as usize].queued, false) {

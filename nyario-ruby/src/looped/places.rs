@@ -14,6 +14,11 @@ impl Looped {
         self.waiters.get(slot as usize).is_some_and(|waiter| waiter.fiber == fiber)
     }
 
+    /// Whether it is a fiber of the loop's own, or one that is parked here.
+    pub(crate) fn knows(&self, fiber: VALUE) -> bool {
+        self.places.contains_key(&fiber)
+    }
+
     pub(crate) fn has_job(&self, slot: Slot) -> bool {
         !matches!(self.waiters[slot as usize].job, Job::None)
     }

@@ -1,6 +1,6 @@
 //! What is raised in a fiber from elsewhere.
 
-use super::waiter::Slot;
+use super::waiter::{Job, NO_SLOT, Slot};
 use super::{Looped, QNIL};
 use nyario_core::driver::OpId;
 use rb_sys::{VALUE, rb_protect};
@@ -28,6 +28,23 @@ impl Looped {
             }
             _ => self.pending.push(Pending { fiber, what, timer }),
         }
+    }
+
+    /// Raises in a fiber that is parked, if nothing else is about to be raised there. It is for one wait: whoever does not
+    /// wait any more is not meant.
+    pub(crate) fn interrupt(&mut self, fiber: VALUE, exception: VALUE) {
+        let Some(&slot) = self.places.get(&fiber) else { return };
+        let waiter = &self.waiters[slot as usize];
+        if waiter.op != OpId::NONE && waiter.raised == QNIL {
+            self.raise_in(fiber, exception, NO_SLOT);
+        }
+    }
+
+    /// Has a fiber of the loop's raise in what stands for one.
+    pub(crate) fn interrupt_by_proxy(&mut self, target: VALUE, exception: VALUE) {
+        let slot = self.enter(QNIL);
+        self.waiters[slot as usize].job = Job::Interrupt { target, exception };
+        self.ready.push_back(slot);
     }
 
     /// Takes back what a timer has raised and nobody has been told.

@@ -37,13 +37,35 @@ impl Looped {
         (self.current, self.switching) = (NO_SLOT, true);
     }
 
+    /// The root fiber has looked at the kernel: everybody who is ready by now may run, and then those with news of it.
     pub(crate) fn refill_chain(&mut self) {
-        self.chain = CHAIN;
+        (self.chain, self.round) = (CHAIN, self.ready.len());
     }
 
     /// Whether a turn need not wait.
     pub(crate) fn is_busy(&self) -> bool {
         !self.ready.is_empty() || self.chain == 0
+    }
+}
+
+/// The first of those that are ready. What is to be raised by a fiber of the loop's own gets one.
+///
+/// # Safety
+///
+/// As [`next`].
+#[inline]
+unsafe fn next_ready(looped: *mut Looped) -> Option<Slot> {
+    // SAFETY: as there.
+    unsafe {
+        let slot = (*looped).ready.pop_front()?;
+        let waiter = &mut (&mut (*looped).waiters)[slot as usize];
+        waiter.queued = false;
+        if waiter.fiber != QNIL {
+            return Some(slot);
+        }
+        let job = waiter.job;
+        (*looped).leave(slot);
+        fiber::start(looped, job)
     }
 }
 
@@ -61,13 +83,16 @@ unsafe fn next(looped: *mut Looped) -> Slot {
             return NO_SLOT;
         }
         (*looped).chain -= 1;
-        if let Some(slot) = (*looped).ready.pop_front() {
-            (&mut (*looped).waiters)[slot as usize].queued = false;
-            return slot;
-        }
         loop {
+            while (*looped).round > 0 {
+                (*looped).round -= 1;
+                if let Some(slot) = next_ready(looped) {
+                    return slot;
+                }
+            }
             match (*looped).runtime.next() {
-                None => return NO_SLOT,
+                None if (*looped).ready.is_empty() => return NO_SLOT,
+                None => (*looped).round = (*looped).ready.len(),
                 Some(Event::Resume { waiter, result }) => {
                     let slot = (waiter >> 2) as u32;
                     let known = &mut (&mut (*looped).waiters)[slot as usize];
@@ -77,12 +102,8 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                         match known.job {
                             Job::Timeout { fiber, what } if result == 0 => (*looped).raise_in(fiber, what, slot),
                             Job::Timeout { .. } => {}
-                            #[cfg(ruby_gte_3_2)]
                             Job::Watch { fiber } => drop((*looped).unblock(fiber)),
                             _ => return slot,
-                        }
-                        if let Some(slot) = (*looped).ready.pop_front() {
-                            return slot;
                         }
                     }
                 }

@@ -37,9 +37,14 @@ pub(crate) enum Job {
         what: VALUE,
     },
     /// Nor is this: one of several operations whose end unblocks the fiber (see `scheduler::select`).
-    #[cfg(ruby_gte_3_2)]
     Watch {
         fiber: VALUE,
+    },
+    /// Raise an exception in whatever stands for a fiber (see `scheduler::interrupt`). Without a fiber of its own it waits
+    /// for one.
+    Interrupt {
+        target: VALUE,
+        exception: VALUE,
     },
 }
 

@@ -8,16 +8,23 @@
 //! ```
 //!
 //! A scheduler belongs to the loop of the thread that first calls one of its hooks. Which hooks there are, and what they
-//! are given, depends on the Ruby: `define` has the table.
+//! are given, depends on the Ruby: `contract` has the table.
 
+mod contract;
+mod errand;
 mod fiber;
+mod interrupt;
+mod names;
 mod offload;
-#[cfg(ruby_gte_3_2)]
+mod positional;
+mod process;
 mod select;
 mod sleep;
 mod timeout;
 mod transfer;
 mod wait;
+
+pub(crate) use interrupt::interrupt;
 
 use crate::looped::{self, Looped, QNIL};
 use crate::typed::{self, DataType, Typed};
@@ -29,7 +36,10 @@ use rb_sys::{VALUE, rb_gc_mark};
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
-const OTHERS: &str = "the scheduler belongs to another thread";
+const OTHERS: &str = "the scheduler belongs to another thread: each needs one of its own";
+
+/// What a fiber is told that would run the loop that runs it.
+const ITS_OWN: &str = "a scheduler is run by its thread, not by a fiber that it schedules";
 
 /// What the Ruby object carries.
 struct Scheduler {
@@ -118,8 +128,16 @@ unsafe fn deadline(seconds: VALUE) -> u64 {
 unsafe extern "C" fn run(this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held; no borrow outlives its statement.
     unsafe {
+        if (*typed::unwrap::<Scheduler>(this)).looped.is_null() {
+            // Nobody has ever waited.
+            return QNIL;
+        }
         let looped = loop_of(this);
-        (*looped).root = rb_sys::rb_fiber_current();
+        let fiber = rb_sys::rb_fiber_current();
+        if (*looped).knows(fiber) {
+            raise::runtime(ITS_OWN);
+        }
+        (*looped).root = fiber;
         loop {
             crate::fiber::run_ready(looped);
             if (*looped).failure != QNIL {
@@ -160,6 +178,9 @@ unsafe fn end(this: VALUE) -> Result<(), Error> {
         }
         if looped != looped::current() {
             protect(|| raise::runtime(OTHERS))?;
+        }
+        if (*looped).knows(rb_sys::rb_fiber_current()) {
+            protect(|| raise::runtime(ITS_OWN))?;
         }
         let mut outcome = Ok(());
         if rb_sys::rb_errinfo() == QNIL {
@@ -219,33 +240,31 @@ pub(crate) fn define(nyario: RModule) {
     unsafe {
         let class = rb_sys::rb_define_class_under(nyario.as_raw(), c"Scheduler".as_ptr(), rb_sys::rb_cObject);
         CLASS.get_or_init(|| class);
+        furnish(class, contract::of_this_ruby());
+        api::method(rb_sys::rb_singleton_class(class), c"of_ruby", of_ruby as *const (), 1);
+        let name = rb_sys::rb_id2sym(rb_sys::rb_intern(c"of_ruby".as_ptr()));
+        rb_sys::rb_funcallv(class, rb_sys::rb_intern(c"private_class_method".as_ptr()), 1, &name);
+    }
+}
+
+/// Makes a class one of schedulers for that Ruby.
+unsafe fn furnish(class: VALUE, version: contract::Version) {
+    // SAFETY: called with the GVL held; each function has the signature of its arity.
+    unsafe {
         rb_sys::rb_define_alloc_func(class, Some(allocate));
-        let hooks: &[(&CStr, *const (), i32)] = &[
-            (c"fiber", fiber::fiber as *const (), -1),
-            (c"kernel_sleep", sleep::kernel_sleep as *const (), -1),
-            (c"block", sleep::block as *const (), -1),
-            (c"unblock", sleep::unblock as *const (), 2),
-            (c"yield", sleep::yield_now as *const (), 0),
-            (c"io_wait", wait::io_wait as *const (), -1),
-            (c"io_read", transfer::io_read as *const (), -1),
-            (c"timeout_after", timeout::timeout_after as *const (), -1),
-            (c"fiber_interrupt", timeout::fiber_interrupt as *const (), 2),
-            (c"process_wait", offload::process_wait as *const (), 2),
-            (c"address_resolve", offload::address_resolve as *const (), 1),
-            (c"blocking_operation_wait", offload::blocking_operation_wait as *const (), 1),
-            (c"run", run as *const (), 0),
-            (c"scheduler_close", close as *const (), 0),
-            (c"close", close as *const (), 0),
-        ];
-        for &(name, function, arity) in hooks {
-            api::method(class, name, function, arity);
+        for (name, function) in [(c"run", run as *const ()), (c"scheduler_close", close as _), (c"close", close as _)] {
+            api::method(class, name, function, 0);
         }
-        // Before 3.3.1 Ruby's own buffering of writes is not ready for it.
-        #[cfg(ruby_gte_3_3)]
-        api::method(class, c"io_write", transfer::io_write as *const (), -1);
-        #[cfg(ruby_gte_3_2)]
-        api::method(class, c"io_select", select::io_select as *const (), -1);
-        #[cfg(ruby_gte_4_0)]
-        api::method(class, c"io_close", transfer::io_close as *const (), 1);
+        contract::define(class, version);
+    }
+}
+
+/// A class of schedulers as another Ruby would have it. Private: it is how the hooks are tested that no Ruby at hand calls.
+unsafe extern "C" fn of_ruby(_: VALUE, version: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held.
+    unsafe {
+        let class = rb_sys::rb_class_new(rb_sys::rb_cObject);
+        furnish(class, contract::parse(version));
+        class
     }
 }

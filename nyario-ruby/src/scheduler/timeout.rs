@@ -1,7 +1,7 @@
-//! `Timeout.timeout`, and what is raised in a fiber from outside.
+//! `Timeout.timeout`.
 
 use super::{deadline, loop_of};
-use crate::looped::{Job, Looped, NO_SLOT, QNIL, Slot};
+use crate::looped::{Job, Looped, QNIL, Slot};
 use crate::{api, raise};
 use nyario_core::driver::{Op, Submitted};
 use rb_sys::VALUE;
@@ -55,14 +55,4 @@ pub(super) unsafe extern "C" fn timeout_after(argc: c_int, argv: *const VALUE, t
         std::hint::black_box(object);
         value
     }
-}
-
-/// `fiber_interrupt(fiber, exception)`: raises the exception in a fiber that waits.
-pub(super) unsafe extern "C" fn fiber_interrupt(this: VALUE, fiber: VALUE, exception: VALUE) -> VALUE {
-    // SAFETY: Ruby calls it with the GVL held.
-    unsafe {
-        let looped = loop_of(this);
-        (*looped).raise_in(fiber, exception, NO_SLOT);
-    }
-    QNIL
 }

@@ -1,76 +1,202 @@
-//! Reading and writing.
+//! Reading, writing and closing.
 
 use super::loop_of;
 use crate::looped::{self, Waited};
-use crate::{api, raise};
-use nyario_core::driver::Op;
-use nyario_core::sys::Fd;
+use crate::raise;
+use magnus::rb_sys::{protect, resume_error};
+use nyario_core::driver::{Blocking, Op};
+use nyario_core::sys::{Fd, Linux};
 use rb_sys::{VALUE, rb_jump_tag};
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{c_long, c_void};
+use std::sync::OnceLock;
 
-/// What a hook was asked to transfer.
-struct Request {
-    io: VALUE,
-    fd: Fd,
-    /// The bytes from the offset on.
-    base: *mut u8,
-    room: usize,
-    /// At least so many; 0 means that one try is enough.
-    least: usize,
+/// How many bytes a hook was asked for.
+pub(super) enum Length {
+    /// As many as fit, and at least so many; 0 means that one try is enough.
+    AtLeast(VALUE),
+    /// What one try brings, and no more than that.
+    AtMost(VALUE),
 }
 
-/// The arguments up to 4.0: `(io, buffer, length)` in 3.1, `(io, buffer, length, offset)` after it. The answer is given at
-/// once where there is nothing to transfer.
-unsafe fn request(arguments: &[VALUE], size: impl FnOnce(VALUE) -> (*mut u8, usize)) -> Result<Request, i32> {
-    // SAFETY: called with the GVL held.
-    unsafe {
-        let (io, buffer, length, offset) = match arguments {
-            [io, buffer, length] => (*io, *buffer, *length, 0),
-            [io, buffer, length, offset] => (*io, *buffer, *length, rb_sys::NUM2LONG(*offset)),
-            _ => raise::argument("an IO, a buffer, a length, and perhaps an offset"),
+/// Where the bytes go, or come from.
+pub(super) struct Span {
+    pub(super) base: *mut u8,
+    /// So many fit, which is at least one.
+    pub(super) room: usize,
+    /// At least so many are wanted.
+    pub(super) least: usize,
+}
+
+impl Span {
+    /// The span of a buffer from an offset on; the hook's answer where there is nothing to transfer.
+    ///
+    /// # Safety
+    ///
+    /// The GVL is held. What the span points to is the buffer's.
+    pub(super) unsafe fn of((base, size): (*mut u8, usize), offset: VALUE, length: Length) -> Result<Span, i32> {
+        // SAFETY: as above; raises for what is no number.
+        let count = |number| usize::try_from(unsafe { rb_sys::NUM2LONG(number) }).map_err(|_| -libc::EINVAL);
+        let offset = count(offset)?;
+        let room = size.checked_sub(offset).ok_or(-libc::EINVAL)?;
+        let (room, least) = match length {
+            Length::AtLeast(least) => (room, count(least)?.min(room)),
+            Length::AtMost(most) => (room.min(count(most)?), 0),
         };
-        let (base, size) = size(buffer);
-        let least = rb_sys::NUM2LONG(length);
-        let (Ok(offset), Ok(least)) = (usize::try_from(offset), usize::try_from(least)) else {
-            return Err(-libc::EINVAL);
-        };
-        let Some(room) = size.checked_sub(offset) else { return Err(-libc::EINVAL) };
         if room == 0 {
             return Err(0);
         }
-        let fd = rb_sys::rb_io_descriptor(io);
-        Ok(Request { io, fd, base: base.add(offset), room, least: least.min(room) })
+        // SAFETY: the offset is within the buffer.
+        Ok(Span { base: unsafe { base.add(offset) }, room, least })
     }
 }
 
-fn answer(result: i64) -> VALUE {
+/// The bytes of a buffer that is written to.
+///
+/// # Safety
+///
+/// The GVL is held; raises for what cannot be written to.
+pub(super) unsafe fn writable(buffer: VALUE) -> (*mut u8, usize) {
+    let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_io_buffer_get_bytes_for_writing(buffer, &mut base, &mut size) };
+    (base.cast(), size as usize)
+}
+
+/// The bytes of a buffer that is only read.
+///
+/// # Safety
+///
+/// As [`writable`].
+pub(super) unsafe fn readable(buffer: VALUE) -> (*mut u8, usize) {
+    let (mut base, mut size): (*const c_void, rb_sys::size_t) = (std::ptr::null(), 0);
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_io_buffer_get_bytes_for_reading(buffer, &mut base, &mut size) };
+    (base.cast_mut().cast(), size as usize)
+}
+
+/// What a hook returns.
+pub(super) fn answer(result: i64) -> VALUE {
     rb_sys::LONG2NUM(result as c_long)
+}
+
+/// A buffer that nobody may free or resize meanwhile, because the kernel has its memory.
+pub(super) struct Lock {
+    buffer: VALUE,
+    /// It was not locked by somebody else, who unlocks it.
+    ours: bool,
+}
+
+impl Lock {
+    /// # Safety
+    ///
+    /// The GVL is held; raises for what is no buffer.
+    pub(super) unsafe fn take(buffer: VALUE) -> Lock {
+        // SAFETY: as above.
+        unsafe {
+            let locked = rb_sys::rb_intern(c"locked?".as_ptr());
+            let ours = rb_sys::rb_funcallv(buffer, locked, 0, std::ptr::null()) == looped::QFALSE;
+            if ours {
+                rb_sys::rb_io_buffer_lock(buffer);
+            }
+            Lock { buffer, ours }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The GVL is held.
+    pub(super) unsafe fn release(self) {
+        if self.ours {
+            // SAFETY: as above.
+            unsafe { rb_sys::rb_io_buffer_unlock(self.buffer) };
+        }
+    }
+}
+
+/// Waits while the buffer is locked.
+unsafe fn locked(buffer: VALUE, wait: impl Fn() -> Option<Waited>) -> Option<Waited> {
+    // SAFETY: called with the GVL held; an error has nothing left to drop when it is raised.
+    unsafe {
+        let lock = Lock::take(buffer);
+        if !lock.ours {
+            return wait();
+        }
+        let mut waited = None;
+        let outcome = protect(|| {
+            waited = wait();
+            looped::QNIL
+        });
+        lock.release();
+        match outcome {
+            Ok(_) => waited,
+            Err(error) => resume_error(error),
+        }
+    }
+}
+
+/// Whether it is of one of Ruby's classes of sockets, of which nothing that must not wait comes here.
+unsafe fn is_socket(io: VALUE) -> bool {
+    static CLASS: OnceLock<VALUE> = OnceLock::new();
+    // SAFETY: called with the GVL held; the class is Ruby's own, and is kept in its place.
+    unsafe {
+        let class = match CLASS.get() {
+            Some(&class) => class,
+            None => {
+                let name = rb_sys::rb_intern(c"BasicSocket".as_ptr());
+                if rb_sys::rb_const_defined(rb_sys::rb_cObject, name) == 0 {
+                    return false;
+                }
+                let class = rb_sys::rb_const_get(rb_sys::rb_cObject, name);
+                rb_sys::rb_gc_register_mark_object(class);
+                *CLASS.get_or_init(|| class)
+            }
+        };
+        rb_sys::rb_obj_is_kind_of(io, class) == looped::QTRUE
+    }
 }
 
 /// Transfers at least what was asked for, unless there is an end or an error before. A socket is waited for even when one
 /// try would do: Ruby would only ask again. What else is read or written without waiting has to be told that.
-unsafe fn transfer(this: VALUE, request: &Request, op: impl Fn(Fd, *mut u8, usize) -> Op, reads: bool) -> VALUE {
-    // SAFETY: called with the GVL held. The buffer is locked by Ruby for as long as the hook runs, and it runs until the
-    // operation has ended; nothing here has a destructor.
+unsafe fn transfer(
+    this: VALUE,
+    io: VALUE,
+    buffer: VALUE,
+    span: Result<Span, i32>,
+    op: fn(Fd, *mut u8, usize) -> Op,
+    reads: bool,
+) -> VALUE {
+    // SAFETY: called with the GVL held. The buffer is locked for as long as the kernel has its memory, and this runs until
+    // the operation has ended; nothing here has a destructor.
     unsafe {
+        let span = match span {
+            Ok(span) => span,
+            Err(result) => return answer(result.into()),
+        };
+        let fd = rb_sys::rb_io_descriptor(io);
         let looped = loop_of(this);
         let mut done = 0;
         loop {
-            let (at, left) = (request.base.add(done), request.room - done);
+            let (at, left) = (span.base.add(done), span.room - done);
             let driver = (*looped).runtime.driver();
             let mut result = if reads {
-                driver.try_read(request.fd, std::slice::from_raw_parts_mut(at, left))
+                driver.try_read(fd, std::slice::from_raw_parts_mut(at, left))
             } else {
-                driver.try_write(request.fd, std::slice::from_raw_parts(at, left))
+                driver.try_write(fd, std::slice::from_raw_parts(at, left))
             };
             if result == -libc::EAGAIN {
-                if done > 0 && done >= request.least {
+                if done > 0 && done >= span.least {
                     return answer(done as i64);
                 }
-                if request.least == 0 && !driver.is_socket(request.fd) {
-                    return answer((-libc::EAGAIN).into());
+                if span.least == 0 && !is_socket(io) {
+                    // The loop may not have heard yet of what has just come.
+                    let result = match Blocking::new(&Linux, op(fd, at, left)) {
+                        Ok(once) => once.attempt(&Linux),
+                        Err(error) => error.result(),
+                    };
+                    return answer(result.into());
                 }
-                match looped::carry_out_for(looped, request.io, |fd| op(fd, at, left), 0) {
+                let wait = || looped::carry_out_for(looped, io, |fd| op(fd, at, left), 0);
+                match locked(buffer, wait) {
                     None => return answer((-libc::EAGAIN).into()),
                     Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
                     Some(waited) => result = waited.result,
@@ -81,55 +207,94 @@ unsafe fn transfer(this: VALUE, request: &Request, op: impl Fn(Fd, *mut u8, usiz
                 error if error < 0 => return answer(if done > 0 { done as i64 } else { error.into() }),
                 count => done += count as usize,
             }
-            if done >= request.least || done == request.room {
+            if done >= span.least || done == span.room {
                 return answer(done as i64);
             }
         }
     }
 }
 
-/// `io_read(io, buffer, length, offset)`: how many bytes were read, 0 at the end, or a negative errno.
-pub(super) unsafe extern "C" fn io_read(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
-    // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
+unsafe fn read(this: VALUE, io: VALUE, buffer: VALUE, offset: VALUE, length: Length) -> VALUE {
+    // SAFETY: called with the GVL held.
     unsafe {
-        let bytes = |buffer| {
-            let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
-            rb_sys::rb_io_buffer_get_bytes_for_writing(buffer, &mut base, &mut size);
-            (base.cast::<u8>(), size as usize)
-        };
-        match request(api::arguments(argc, argv), bytes) {
-            Ok(request) => transfer(this, &request, |fd, buf, len| Op::Read { fd, buf, len }, true),
-            Err(result) => answer(result.into()),
-        }
+        let span = Span::of(writable(buffer), offset, length);
+        transfer(this, io, buffer, span, |fd, buf, len| Op::Read { fd, buf, len }, true)
     }
+}
+
+unsafe fn write(this: VALUE, io: VALUE, buffer: VALUE, offset: VALUE, length: Length) -> VALUE {
+    // SAFETY: as above.
+    unsafe {
+        let span = Span::of(readable(buffer), offset, length);
+        transfer(this, io, buffer, span, |fd, buf, len| Op::Write { fd, buf, len }, false)
+    }
+}
+
+/// `io_read(io, buffer, length)`: how many bytes were read, 0 at the end, or a negative errno.
+pub(super) unsafe extern "C" fn io_read_3_1(this: VALUE, io: VALUE, buffer: VALUE, length: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held.
+    unsafe { read(this, io, buffer, rb_sys::LONG2NUM(0), Length::AtLeast(length)) }
+}
+
+/// `io_read(io, buffer, length, offset)`.
+pub(super) unsafe extern "C" fn io_read_3_2(
+    this: VALUE,
+    io: VALUE,
+    buffer: VALUE,
+    length: VALUE,
+    offset: VALUE,
+) -> VALUE {
+    // SAFETY: as above.
+    unsafe { read(this, io, buffer, offset, Length::AtLeast(length)) }
+}
+
+/// `io_read(io, buffer, offset, length)`.
+pub(super) unsafe extern "C" fn io_read_4_1(
+    this: VALUE,
+    io: VALUE,
+    buffer: VALUE,
+    offset: VALUE,
+    length: VALUE,
+) -> VALUE {
+    // SAFETY: as above.
+    unsafe { read(this, io, buffer, offset, Length::AtMost(length)) }
 }
 
 /// `io_write(io, buffer, length, offset)`: how many bytes were written, or a negative errno.
-#[cfg(ruby_gte_3_3)]
-pub(super) unsafe extern "C" fn io_write(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
+pub(super) unsafe extern "C" fn io_write_3_2(
+    this: VALUE,
+    io: VALUE,
+    buffer: VALUE,
+    length: VALUE,
+    offset: VALUE,
+) -> VALUE {
     // SAFETY: as above.
-    unsafe {
-        let bytes = |buffer| {
-            let (mut base, mut size): (*const c_void, rb_sys::size_t) = (std::ptr::null(), 0);
-            rb_sys::rb_io_buffer_get_bytes_for_reading(buffer, &mut base, &mut size);
-            (base.cast_mut().cast::<u8>(), size as usize)
-        };
-        match request(api::arguments(argc, argv), bytes) {
-            Ok(request) => transfer(this, &request, |fd, buf, len| Op::Write { fd, buf, len }, false),
-            Err(result) => answer(result.into()),
-        }
-    }
+    unsafe { write(this, io, buffer, offset, Length::AtLeast(length)) }
 }
 
-/// `io_close(fd)`: closes the descriptor.
-#[cfg(ruby_gte_4_0)]
-pub(super) unsafe extern "C" fn io_close(this: VALUE, fd: VALUE) -> VALUE {
+/// `io_write(io, buffer, offset, length)`.
+pub(super) unsafe extern "C" fn io_write_4_1(
+    this: VALUE,
+    io: VALUE,
+    buffer: VALUE,
+    offset: VALUE,
+    length: VALUE,
+) -> VALUE {
+    // SAFETY: as above.
+    unsafe { write(this, io, buffer, offset, Length::AtMost(length)) }
+}
+
+/// `io_close(descriptor)`: whether it is closed. Of what is no open descriptor, and where nothing is closed any more, Ruby
+/// itself finds out.
+pub(super) unsafe extern "C" fn io_close(this: VALUE, descriptor: VALUE) -> VALUE {
     // SAFETY: as above.
     unsafe {
-        let result = looped::close(loop_of(this), rb_sys::NUM2LONG(fd) as Fd);
-        if result < 0 {
-            raise::system_call(result);
+        let looped = loop_of(this);
+        match looped::close(looped, rb_sys::rb_num2int(descriptor) as Fd) {
+            result if result == -libc::EBADF || result == -libc::ECANCELED => looped::QFALSE,
+            // The kernel has let go of it all the same.
+            result if result < 0 => raise::system_call(result),
+            _ => looped::QTRUE,
         }
     }
-    looped::QTRUE
 }

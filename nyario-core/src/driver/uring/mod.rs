@@ -202,7 +202,7 @@ impl Uring {
     /// Hands an operation to the kernel.
     #[inline]
     fn launch<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index) {
-        let Request { ptr, len, fd, events, code, .. } = ledger.slab[index].request;
+        let Request { ptr, len, fd, events, code } = ledger.slab[index].request;
         let message = (libc::MSG_NOSIGNAL) as u32;
         let transfer = |opcode, ioprio, op_flags| Sqe {
             opcode,

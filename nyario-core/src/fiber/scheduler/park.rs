@@ -53,13 +53,34 @@ impl<K: Kernel> Loop<K> {
 
     #[inline(always)]
     pub(super) fn park_on(&self, fiber: *mut Fiber, id: OpId) -> i32 {
+        // SAFETY: the caller runs on this fiber.
+        self.park_by(fiber, id, || unsafe { Fiber::suspend(fiber) })
+    }
+
+    /// As [`park_on`](Self::park_on), for what waits for another fiber: one that is ready runs next, as it would in any
+    /// case, but not by way of the loop. What waits for the kernel has the loop hand out the next event.
+    #[inline(always)]
+    fn park_passing(&self, fiber: *mut Fiber, id: OpId) -> i32 {
+        self.park_by(fiber, id, || match self.next_ready() {
+            // SAFETY: the caller runs on this fiber; one that is ready is suspended or new.
+            Some(next) => unsafe {
+                self.turn_to(next);
+                Fiber::pass(fiber, next)
+            },
+            // SAFETY: as above.
+            None => unsafe { Fiber::suspend(fiber) },
+        })
+    }
+
+    #[inline(always)]
+    fn park_by(&self, fiber: *mut Fiber, id: OpId, leave: impl FnOnce() -> i32) -> i32 {
         // SAFETY: the caller runs on this fiber, so its control block is there before and after the switch.
         unsafe {
             (*fiber).op = id;
             if (*fiber).cancelled || self.ending.get() {
                 self.with(|inner| inner.runtime.cancel(id));
             }
-            let result = Fiber::suspend(fiber);
+            let result = leave();
             (*fiber).op = OpId::NONE;
             if result == -libc::ECANCELED {
                 // Told; a cancel that came too late for this suspension is for the next one.
@@ -100,7 +121,7 @@ impl<K: Kernel> Loop<K> {
             Submitted::Pending(id) => {
                 self.with(|inner| inner.runtime.driver().explain(id, why));
                 announce(id);
-                let result = self.park_on(fiber, id);
+                let result = self.park_passing(fiber, id);
                 // SAFETY: the fiber runs.
                 match unsafe { std::mem::take(&mut (*fiber).unparked) } {
                     0 => result,
