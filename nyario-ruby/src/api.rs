@@ -1,11 +1,9 @@
 //! `Nyario.*`.
 
-use crate::looped::{self, Job, QFALSE, QNIL};
-use crate::{blocking, ending, fiber, raise, scheduler, server, task, wait};
+use crate::looped::{self, QFALSE, QNIL};
+use crate::{ending, fiber, raise, run, scheduler, server, sleep, task, wait};
 use magnus::rb_sys::{AsRawValue, protect};
-use magnus::{Error, RModule, Ruby, Value, function, prelude::*};
-use nyario_core::driver::Op;
-use nyario_core::sys::{Errno, Kernel, Linux};
+use magnus::{Error, RModule, Ruby, function};
 use rb_sys::{VALUE, rb_thread_check_ints};
 use std::ffi::{CStr, c_int};
 
@@ -22,6 +20,16 @@ pub(crate) unsafe fn method(class: VALUE, name: &CStr, function: *const (), arit
     }
 }
 
+/// The same for a method of the module itself.
+///
+/// # Safety
+///
+/// As [`method`].
+pub(crate) unsafe fn singleton_method(module: VALUE, name: &CStr, function: *const (), arity: c_int) {
+    // SAFETY: as above.
+    unsafe { method(rb_sys::rb_singleton_class(module), name, function, arity) }
+}
+
 /// The arguments of a method of arity -1.
 ///
 /// # Safety
@@ -36,51 +44,22 @@ pub(crate) unsafe fn arguments<'a>(argc: c_int, argv: *const VALUE) -> &'a [VALU
     unsafe { std::slice::from_raw_parts(argv, argc as usize) }
 }
 
-unsafe extern "C" fn sleep(_: VALUE, seconds: VALUE) -> VALUE {
-    // SAFETY: Ruby calls it with the GVL held; a park borrows nothing.
+/// The block of the method that calls.
+///
+/// # Safety
+///
+/// Called by a method, with the GVL held; raises without a block.
+pub(crate) unsafe fn block() -> VALUE {
+    // SAFETY: as above.
     unsafe {
-        let seconds = rb_sys::NUM2DBL(seconds);
-        if seconds.is_nan() || seconds < 0.0 {
-            raise::argument("the time must be 0 or more seconds");
+        if rb_sys::rb_block_given_p() == 0 {
+            raise::argument("a block is to be given");
         }
-        let nanos = (seconds * 1e9).ceil() as u64;
-        let looped = looped::running();
-        let until = Linux.now().saturating_add(nanos);
-        if looped.is_null() {
-            blocking::sleep(nanos);
-            return QNIL;
-        }
-        match looped::perform(looped, Op::Park, until, |_| {}) {
-            Some(error) if error < 0 => raise::system_call(error),
-            Some(_) => {}
-            None => blocking::sleep(nanos),
-        }
-        QNIL
+        rb_sys::rb_block_proc()
     }
 }
 
-fn spawn(ruby: &Ruby) -> Result<Value, Error> {
-    let block = ruby.block_proc()?.as_raw();
-    // SAFETY: magnus calls with the GVL held; no borrow outlives its statement.
-    unsafe {
-        let looped = looped::get().map_err(|errno| raise::error(ruby, errno, "Nyario.spawn"))?;
-        if (*looped).ending {
-            return Err(raise::error(ruby, Errno(libc::ECANCELED), "Nyario.spawn: the loop is ending"));
-        }
-        let mut task = QNIL;
-        protect(|| {
-            task = task::create((*looped).id);
-            task
-        })?;
-        match fiber::start(looped, Job::Run { block, task }) {
-            Some(slot) => (*looped).ready.push_back(slot),
-            None => return Err(Error::new(ruby.exception_runtime_error(), "no fiber can be made for the task")),
-        }
-        Ok(magnus::rb_sys::FromRawValue::from_raw(task))
-    }
-}
-
-fn run_loop(ruby: &Ruby) -> Result<(), Error> {
+pub(crate) fn run_loop(ruby: &Ruby) -> Result<(), Error> {
     // SAFETY: magnus calls with the GVL held; no borrow outlives its statement, and everything that may raise runs
     // under `protect`.
     unsafe {
@@ -159,14 +138,15 @@ fn backend(ruby: &Ruby) -> Result<&'static str, Error> {
 
 pub(crate) fn define(_ruby: &Ruby, nyario: RModule) -> Result<(), Error> {
     nyario.define_module_function("register", function!(server::register, -1))?;
-    nyario.define_module_function("spawn", function!(spawn, 0))?;
+    nyario.define_module_function("run", function!(run::run, 0))?;
     nyario.define_module_function("loop", function!(run_loop, 0))?;
     nyario.define_module_function("stop", function!(stop, 0))?;
     nyario.define_module_function("backend", function!(backend, 0))?;
     // SAFETY: each function has the signature of its arity.
     unsafe {
-        let singleton = nyario.singleton_class()?.as_raw();
-        method(singleton, c"sleep", sleep as *const (), 1);
+        let nyario = nyario.as_raw();
+        singleton_method(nyario, c"spawn", task::spawn_one as *const (), -1);
+        singleton_method(nyario, c"sleep", sleep::sleep as *const (), 1);
     }
     Ok(())
 }

@@ -4,10 +4,13 @@
 //! take one job after the other, and rest in a pool between two.
 
 use crate::looped::{self, DROPPED, Job, Looped, NO_SLOT, QNIL, Slot};
-use crate::task::Task;
-use crate::typed;
+use crate::task::{self, Task};
+use crate::{errors, typed};
 use rb_sys::{VALUE, rb_errinfo, rb_fiber_transfer, rb_jump_tag, rb_protect, rb_set_errinfo};
 use std::ffi::{c_char, c_int, c_long};
+
+/// Ruby's tag of an exception.
+pub(crate) const RAISED: c_int = 6;
 
 /// Ruby's tag of a thread that is being killed: no exception, and nobody may stop it.
 pub(crate) const KILLED: c_int = 8;
@@ -114,8 +117,13 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
                 rb_sys::rb_funcallv(callable, call, 1, &connection);
             }
             Job::Run { block, task } => {
-                let value = rb_sys::rb_proc_call(block, rb_sys::rb_ary_new());
-                (*typed::unwrap::<Task>(task)).value = value;
+                let it = typed::unwrap::<Task>(task);
+                // It may have been cancelled before it began.
+                if !(*it).has_ended() {
+                    (*it).begin();
+                    let value = rb_sys::rb_proc_call(block, rb_sys::rb_ary_new());
+                    (*it).finish(value);
+                }
             }
             Job::Interrupt { target, exception } => crate::scheduler::interrupt(target, exception),
             // A fiber of `Fiber.schedule` runs its own block, and the others are no fibers.
@@ -131,6 +139,7 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
     // SAFETY: as in `body`.
     unsafe {
         let job = (&(*looped).waiters)[slot as usize].job;
+        (*looped).unraise_all(slot);
         let told = error != QNIL && !early && !is_ordinary(looped, error);
         match job {
             Job::Serve { conn, .. } => {
@@ -140,11 +149,13 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
                 }
             }
             Job::Run { task, .. } => {
-                let task = typed::unwrap::<Task>(task);
-                (*task).error = error;
-                let unheard = (*task).end(&mut (*looped).runtime);
-                if unheard && told {
+                let is_main = (*typed::unwrap::<Task>(task)).is_main();
+                let ended = (*typed::unwrap::<Task>(task)).has_ended();
+                if !ended && !task::end(task, error) && told {
                     report("nyario: a task failed: ", error);
+                }
+                if is_main && error != QNIL && !(*looped).ending && (*looped).failure == QNIL {
+                    (*looped).failure = error;
                 }
             }
             Job::Scheduled if told => report("nyario: a fiber failed: ", error),
@@ -165,6 +176,7 @@ unsafe fn is_the_jobs(error: VALUE) -> bool {
         is_a(error, rb_sys::rb_eStandardError)
             || is_a(error, rb_sys::rb_eScriptError)
             || is_a(error, rb_sys::rb_eSysStackError)
+            || errors::is_ours(error)
     }
 }
 
@@ -172,16 +184,28 @@ unsafe fn is_the_jobs(error: VALUE) -> bool {
 unsafe fn is_ordinary(looped: *mut Looped, error: VALUE) -> bool {
     // SAFETY: the GVL is held.
     unsafe {
+        match errno(error) {
+            None => !is_the_jobs(error),
+            Some(libc::ECONNRESET | libc::EPIPE) => true,
+            Some(libc::ECANCELED) => (*looped).ending,
+            Some(_) => false,
+        }
+    }
+}
+
+/// The number of a SystemCallError.
+///
+/// # Safety
+///
+/// The GVL is held, and `error` is an exception.
+pub(crate) unsafe fn errno(error: VALUE) -> Option<i32> {
+    // SAFETY: as above.
+    unsafe {
         if !is_a(error, rb_sys::rb_eSystemCallError) {
-            return !is_the_jobs(error);
+            return None;
         }
         let errno = rb_sys::rb_intern(c"errno".as_ptr());
-        let number = rb_sys::NUM2LONG(rb_sys::rb_funcallv(error, errno, 0, std::ptr::null()));
-        match number as i32 {
-            libc::ECONNRESET | libc::EPIPE => true,
-            libc::ECANCELED => (*looped).ending,
-            _ => false,
-        }
+        Some(rb_sys::NUM2LONG(rb_sys::rb_funcallv(error, errno, 0, std::ptr::null())) as i32)
     }
 }
 

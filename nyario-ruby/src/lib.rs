@@ -15,20 +15,32 @@
 
 mod api;
 mod blocking;
+mod channel;
 mod connection;
 mod descriptor;
 mod ending;
+mod errors;
 mod fiber;
+mod group;
 mod io;
+mod keyword;
+mod line;
 mod looped;
+mod moment;
+mod parker;
+mod party;
 mod raise;
+mod run;
 mod scheduler;
 mod selector;
 mod server;
+mod sleep;
 mod task;
+mod timeout;
 mod typed;
 mod wait;
 
+use magnus::rb_sys::AsRawValue;
 use magnus::{Error, Module, Ruby};
 
 #[magnus::init(name = "nyario")]
@@ -36,6 +48,13 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     nyario_core::local::watch_forks();
     let nyario = ruby.define_module("Nyario")?;
     nyario.const_set("VERSION", env!("CARGO_PKG_VERSION"))?;
+    // SAFETY: the extension is being loaded.
+    unsafe {
+        errors::define(nyario.as_raw());
+        group::define(nyario.as_raw());
+        timeout::define(nyario.as_raw());
+        channel::define(nyario.as_raw());
+    }
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);

@@ -16,6 +16,16 @@ pub(crate) unsafe fn system_call(result: i32) -> ! {
     unsafe { rb_exc_raise(rb_syserr_new(-result, std::ptr::null())) }
 }
 
+/// Raises an ECANCELED that says what has refused.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn refused(why: &std::ffi::CStr) -> ! {
+    // SAFETY: as above.
+    unsafe { rb_exc_raise(rb_syserr_new(libc::ECANCELED, why.as_ptr())) }
+}
+
 /// Raises an IOError.
 ///
 /// # Safety

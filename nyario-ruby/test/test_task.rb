@@ -118,17 +118,100 @@ class TestTask < NyarioTest
     end
   end
 
-  def test_waiting_outside_its_loop_is_refused
+  def test_waiting_for_a_loop_that_does_not_run_is_refused
     isolated do
-      task = Nyario.spawn { Nyario.sleep(0.1) }
+      task = Nyario.spawn { Nyario.sleep(0) }
       assert_raises(RuntimeError) { task.join }
       assert_raises(RuntimeError) { task.value }
-      Nyario.spawn do
-        Thread.new { assert_raises(RuntimeError) { task.join } }.join
-        Thread.new { Nyario.spawn { assert_raises(RuntimeError) { task.join } }.tap { Nyario.loop }.value }.join
-      end
       Nyario.loop
       assert_same task, task.join
+    end
+  end
+
+  def test_waiting_on_another_thread_and_on_another_loop
+    isolated do
+      gate = Thread::Queue.new
+      task = Nyario.spawn { gate.pop }
+      failing = Nyario.spawn { gate.pop && raise(KeyError) }
+      threads = [Thread.new { task.value }, Thread.new { Nyario.run { task.value } },
+                 Thread.new { Fiber.set_scheduler(Nyario::Scheduler.new) && Fiber.schedule { task.value } && :quit }]
+      error = Thread.new { assert_raises(KeyError) { failing.value } }
+      (threads + [error]).each { |thread| Thread.pass until thread.stop? }
+      Nyario.spawn { 2.times { gate << :opened } }
+      Nyario.loop
+      assert_equal %i[opened opened quit], threads.map(&:value)
+      assert_instance_of KeyError, error.value
+    end
+  end
+
+  def test_a_thread_that_waits_for_a_task_can_be_killed_and_interrupted
+    isolated do
+      Nyario.run do
+        task = Nyario.spawn { Nyario.sleep(0.05) || :value }
+        killed = Thread.new { task.join }
+        raised = Thread.new { assert_raises(KeyError) { task.join } }
+        [killed, raised].each { |thread| Nyario.sleep(0.001) until thread.stop? }
+        killed.kill.join
+        raised.raise(KeyError)
+        assert_instance_of KeyError, raised.value
+        assert_equal :value, task.value
+      end
+    end
+  end
+
+  def test_join_with_a_time_out
+    isolated do
+      Nyario.run do
+        task = Nyario.spawn { Nyario.sleep(0.05) || :value }
+        assert_nil task.join(0)
+        assert_nil task.join(0.001)
+        assert_nil(Thread.new { task.join(0.001) }.value)
+        assert_same task, task.join(60)
+        assert_same task, task.join(0)
+        assert_raises(ArgumentError) { task.join(-1) }
+        assert_raises(ArgumentError) { task.join(1, 2) }
+      end
+    end
+  end
+
+  def test_status_and_name
+    isolated do
+      task = Nyario.spawn(name: :worker) do
+        assert_equal :running, task.status
+        assert_same Fiber.current, task.fiber
+        Nyario.sleep(0.01)
+      end
+      assert_equal :ready, task.status
+      assert_equal "worker", task.name
+      assert_instance_of Fiber, task.fiber
+      failing = Nyario.spawn(name: nil) { Nyario.sleep(0.005) || raise(KeyError) }
+      assert_nil failing.name
+      Nyario.run do
+        Nyario.sleep(0)
+        assert_equal :waiting, task.status
+        assert_raises(KeyError) { failing.value }
+        assert_equal :failed, failing.status
+      end
+      assert_equal :finished, task.status
+      assert_nil task.fiber
+      assert_raises(ArgumentError) { Nyario.spawn(nom: 1) { nil } }
+      assert_raises(ArgumentError) { Nyario.spawn(1) { nil } }
+    end
+  end
+
+  def test_a_thread_does_not_wait_for_what_its_loop_has_left_behind
+    isolated do
+      stubborn = Nyario.spawn do
+        Nyario.sleep(60)
+      rescue SystemCallError
+        retry
+      end
+      waiting = Thread.new { assert_raises(RuntimeError) { stubborn.join } }
+      Thread.pass until waiting.stop?
+      Nyario.spawn { Nyario.stop }
+      $stderr.reopen(File::NULL)
+      Nyario.loop
+      assert_instance_of RuntimeError, waiting.value
     end
   end
 

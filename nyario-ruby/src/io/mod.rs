@@ -49,13 +49,6 @@ pub(crate) unsafe fn close(looped: *mut Looped, fd: Fd) {
 pub(crate) fn define(nyario: RModule) -> Result<(), Error> {
     let ruby = magnus::Ruby::get_with(nyario);
     nyario.define_error("LimitError", ruby.exception_standard_error())?;
-    #[cfg(not(ruby_gte_3_2))]
-    // SAFETY: called when the extension is loaded; the library is Ruby's own.
-    unsafe {
-        rb_sys::rb_require(c"timeout".as_ptr());
-        let parent = rb_sys::rb_path2class(c"Timeout::Error".as_ptr());
-        rb_sys::rb_define_class_under(nyario.as_raw(), c"TimeoutError".as_ptr(), parent);
-    }
     let singleton = nyario.singleton_class()?.as_raw();
     // SAFETY: each function has the signature of its arity.
     unsafe {

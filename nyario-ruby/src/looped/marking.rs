@@ -48,7 +48,6 @@ impl Typed for Root {
                         rb_gc_mark(what);
                     }
                 }
-                rb_gc_mark(waiter.raised);
             }
             for pending in &looped.pending {
                 rb_gc_mark(pending.fiber);

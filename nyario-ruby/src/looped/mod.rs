@@ -20,16 +20,17 @@ mod switch;
 mod vouching;
 mod waiter;
 
-pub(crate) use park::{UNBLOCKED, Waited, block, carry_out, close, perform, yield_to};
+pub(crate) use park::{UNBLOCKED, Waited, block, block_for, carry_out, close, perform, yield_to};
 pub(crate) use places::rested;
 pub(crate) use stopping::stop_all;
 pub(crate) use switch::give_way;
 pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
+use crate::task::{self, Task};
 use crate::typed;
 use marking::Root;
-use nyario_core::driver::{Config, Driver, Waker};
+use nyario_core::driver::{Config, Driver, OpId, Waker};
 use nyario_core::local;
 use nyario_core::runtime::Runtime;
 use nyario_core::sys::{Errno, Fd, Linux};
@@ -210,6 +211,12 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         (*looped).running = false;
         ManuallyDrop::drop(&mut (*looped).runtime);
         (*looped).waker = None;
+        // Whoever waits for a task that was left behind, on another thread, is not to wait for ever.
+        for index in 0..(*looped).waiters.len() {
+            if let Job::Run { task, .. } = (&(*looped).waiters)[index].job {
+                task::wake_joiners(typed::unwrap::<Task>(task));
+            }
+        }
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
         (*looped).vouchers = Vec::new();
@@ -238,6 +245,13 @@ impl Looped {
     pub(crate) fn runs(&self, wanted: VALUE) -> bool {
         let waiter = self.waiters.get(self.current as usize);
         waiter.is_some_and(|waiter| matches!(waiter.job, Job::Run { task, .. } if task == wanted))
+    }
+
+    /// Whether the fiber in `slot`, or one that it has resumed, is parked.
+    pub(crate) fn waits(&self, slot: Slot) -> bool {
+        let parked = |waiter: &Waiter| waiter.op != OpId::NONE;
+        parked(&self.waiters[slot as usize])
+            || (self.guests > 0 && self.waiters.iter().any(|waiter| waiter.within == slot && parked(waiter)))
     }
 
     /// Ends the loop's wait, from a thread that is not its own.

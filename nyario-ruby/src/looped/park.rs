@@ -1,9 +1,9 @@
 //! How a fiber waits: for an operation, for somebody, or for its turn.
 
+use super::Looped;
 use super::raising::tag_of;
 use super::switch::give_way;
 use super::waiter::Slot;
-use super::{Looped, QNIL};
 use nyario_core::driver::{Op, OpId, Submitted};
 use nyario_core::runtime::NOBODY;
 use nyario_core::sys::Fd;
@@ -72,8 +72,7 @@ impl Looped {
         if !replace(&mut waiter.blocked, false) {
             return false;
         }
-        waiter.unblocked = true;
-        if waiter.raised == QNIL {
+        if !replace(&mut waiter.unblocked, true) && !waiter.interrupted {
             self.ready.push_back(slot);
         }
         true
@@ -93,6 +92,7 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
             let tag = give_way(looped, me);
             if tag != 0 {
                 if !(*looped).is_gone() {
+                    (*looped).settle(me);
                     (*looped).forget(me);
                 }
                 return Waited { result: 0, tag };
@@ -101,12 +101,13 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
             if waiter.op == OpId::NONE {
                 return Waited { result: waiter.result, tag: 0 };
             }
-            let raised = replace(&mut waiter.raised, QNIL);
-            let unblocked = replace(&mut waiter.unblocked, false);
-            if raised != QNIL || unblocked {
+            let (interrupted, unblocked) =
+                (replace(&mut waiter.interrupted, false), replace(&mut waiter.unblocked, false));
+            // What was to be raised may have been taken back.
+            let raised = if interrupted { (*looped).take_pending(me) } else { None };
+            if raised.is_some() || unblocked {
                 (*looped).forget(me);
-                let tag = if raised == QNIL { 0 } else { tag_of(raised) };
-                return Waited { result: UNBLOCKED, tag };
+                return Waited { result: UNBLOCKED, tag: raised.map_or(0, |what| tag_of(what)) };
             }
         }
     }
@@ -119,7 +120,8 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
 /// As [`give_way`].
 unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
     let mut waited = Waited { result: -libc::ECANCELED, tag: 0 };
-    // SAFETY: as above. Ruby keeps what was raised last in the fiber itself. A loop that is gone has let go of all memory.
+    // SAFETY: as above. Ruby keeps what was raised last in the fiber itself, so of what the loop raises only the first is:
+    // the rest is for the next wait. A loop that is gone has let go of all memory.
     unsafe {
         loop {
             let tag = give_way(looped, me);
@@ -128,18 +130,19 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
                 if (*looped).is_gone() {
                     return waited;
                 }
-                let op = (&(*looped).waiters)[me as usize].op;
-                (*looped).runtime.cancel(op);
             }
             let waiter = &mut (&mut (*looped).waiters)[me as usize];
             if waiter.op == OpId::NONE {
+                waiter.shielded = false;
                 waited.result = waiter.result;
                 return waited;
             }
-            let raised = replace(&mut waiter.raised, QNIL);
-            if raised != QNIL {
-                waited.tag = tag_of(raised);
-                let op = (&(*looped).waiters)[me as usize].op;
+            let (op, interrupted) = (waiter.op, replace(&mut waiter.interrupted, false));
+            if tag == 0 && interrupted && waited.tag == 0 {
+                waited.tag = (*looped).take_pending(me).map_or(0, |what| tag_of(what));
+            }
+            if waited.tag != 0 {
+                (&mut (*looped).waiters)[me as usize].shielded = true;
                 (*looped).runtime.cancel(op);
             }
         }
@@ -147,24 +150,27 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
 }
 
 /// Lets the caller's fiber wait: `work` is told its slot, and what it came to is returned; or `None` when the caller has
-/// no fiber to suspend.
+/// no fiber to suspend. Unless it is `shielded`, what is to be raised in the fiber is raised instead.
 ///
 /// # Safety
 ///
 /// The GVL is held, `looped` is the thread's own and runs, and the caller holds no borrow of it.
 #[inline(always)]
-unsafe fn in_slot(looped: *mut Looped, work: impl FnOnce(Slot) -> Waited) -> Option<Waited> {
+unsafe fn in_slot(looped: *mut Looped, shielded: bool, work: impl FnOnce(Slot) -> Waited) -> Option<Waited> {
     // SAFETY: as above. The object keeps the loop's memory while this fiber is parked.
     unsafe {
         let (object, before) = ((*looped).object, (*looped).current);
         let me = me(looped);
         let (slot, guest) = match me {
             Me::Ours(slot) => (slot, false),
-            Me::Guest(slot) => (slot, true),
+            Me::Guest(slot) => {
+                (&mut (*looped).waiters)[slot as usize].within = before;
+                (slot, true)
+            }
             Me::Root => return None,
         };
         (*looped).guests += usize::from(guest);
-        let pending = if (*looped).pending.is_empty() { None } else { (*looped).take_pending(slot) };
+        let pending = if shielded || (*looped).pending.is_empty() { None } else { (*looped).take_pending(slot) };
         let waited = match pending {
             None => work(slot),
             Some(what) => Waited { result: UNBLOCKED, tag: tag_of(what) },
@@ -207,7 +213,7 @@ pub(super) unsafe fn carry_out_as(
     let borrows = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. });
     // SAFETY: as above.
     unsafe {
-        in_slot(looped, |slot| match (*looped).submit_as(slot, op, deadline, vouched) {
+        in_slot(looped, false, |slot| match (*looped).submit_as(slot, op, deadline, vouched) {
             Submitted::Done(result) => Waited { result, tag: 0 },
             Submitted::Pending(id) => {
                 begun(id);
@@ -223,15 +229,34 @@ pub(super) unsafe fn carry_out_as(
 ///
 /// As [`carry_out`].
 pub(crate) unsafe fn block(looped: *mut Looped, deadline: u64) -> Option<Waited> {
+    // SAFETY: as above.
+    unsafe { block_for(looped, deadline, "unblock", false) }
+}
+
+/// As [`block`]: `why`, for whoever asks what it waits for. A wait that is `shielded` goes on whatever is to be raised in
+/// the fiber, which it hears of at its next wait.
+///
+/// # Safety
+///
+/// As [`carry_out`].
+pub(crate) unsafe fn block_for(
+    looped: *mut Looped,
+    deadline: u64,
+    why: &'static str,
+    shielded: bool,
+) -> Option<Waited> {
     // SAFETY: as above; a park borrows nothing.
     unsafe {
-        in_slot(looped, |slot| {
+        in_slot(looped, shielded, |slot| {
             let submitted = (*looped).submit(slot, Op::Park, deadline);
-            let Submitted::Pending(_) = submitted else { return Waited { result: -libc::ECANCELED, tag: 0 } };
-            (&mut (*looped).waiters)[slot as usize].blocked = true;
+            let Submitted::Pending(id) = submitted else { return Waited { result: -libc::ECANCELED, tag: 0 } };
+            (*looped).runtime.driver().explain(id, why);
+            let waiter = &raw mut (&mut (*looped).waiters)[slot as usize];
+            ((*waiter).blocked, (*waiter).shielded) = (true, shielded);
             let waited = park(looped, slot);
             if !(*looped).is_gone() {
-                (&mut (*looped).waiters)[slot as usize].blocked = false;
+                let waiter = &mut (&mut (*looped).waiters)[slot as usize];
+                (waiter.blocked, waiter.shielded) = (false, false);
             }
             waited
         })
@@ -246,7 +271,7 @@ pub(crate) unsafe fn block(looped: *mut Looped, deadline: u64) -> Option<Waited>
 pub(crate) unsafe fn yield_to(looped: *mut Looped, first: Option<Slot>) -> Option<Waited> {
     // SAFETY: as above.
     unsafe {
-        in_slot(looped, |slot| {
+        in_slot(looped, false, |slot| {
             (&mut (*looped).waiters)[slot as usize].queued = true;
             (*looped).ready.push_back(slot);
             if let Some(first) = first {

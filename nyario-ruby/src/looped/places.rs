@@ -1,6 +1,6 @@
 //! Which fiber is where.
 
-use super::waiter::{Job, Slot, Waiter};
+use super::waiter::{Job, NO_SLOT, Slot, Waiter};
 use super::{Looped, QNIL};
 use rb_sys::VALUE;
 use std::mem::replace;
@@ -48,7 +48,7 @@ impl Looped {
     pub(crate) fn leave(&mut self, slot: Slot) {
         let waiter = &mut self.waiters[slot as usize];
         let fiber = replace(&mut waiter.fiber, QNIL);
-        (waiter.job, waiter.bypassed) = (Job::None, false);
+        (waiter.job, waiter.bypassed, waiter.within) = (Job::None, false, NO_SLOT);
         self.places.remove(&fiber);
         self.free.push(slot);
     }

@@ -100,7 +100,7 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                         known.op = OpId::NONE;
                         known.result = result;
                         match known.job {
-                            Job::Timeout { fiber, what } if result == 0 => (*looped).raise_in(fiber, what, slot),
+                            Job::Timeout { fiber, what } if result == 0 => (*looped).raise_in(fiber, what),
                             Job::Timeout { .. } => {}
                             Job::Watch { fiber } => drop((*looped).unblock(fiber)),
                             _ => return slot,

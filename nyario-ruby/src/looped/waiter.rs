@@ -1,6 +1,5 @@
 //! A fiber's place in its loop.
 
-use super::QNIL;
 use nyario_core::conn::ConnId;
 use nyario_core::driver::OpId;
 use rb_sys::VALUE;
@@ -65,9 +64,12 @@ pub(crate) struct Waiter {
     pub(crate) blocked: bool,
     /// Somebody has; it is among those that are ready.
     pub(super) unblocked: bool,
-    /// What is to be raised where it is parked, or nil: an exception, or an array of its class and arguments. It is among
-    /// those that are ready.
-    pub(super) raised: VALUE,
+    /// Something is to be raised in it; it is among those that are ready.
+    pub(super) interrupted: bool,
+    /// Nothing is raised in it while it is parked as it is.
+    pub(super) shielded: bool,
+    /// For a fiber that Ruby code made: the fiber of the loop's that has resumed it.
+    pub(super) within: Slot,
 }
 
 impl Waiter {
@@ -82,7 +84,9 @@ impl Waiter {
             queued: false,
             blocked: false,
             unblocked: false,
-            raised: QNIL,
+            interrupted: false,
+            shielded: false,
+            within: NO_SLOT,
         }
     }
 }

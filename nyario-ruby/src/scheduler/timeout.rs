@@ -12,6 +12,7 @@ struct Call {
     looped: *mut Looped,
     timer: Slot,
     duration: VALUE,
+    what: VALUE,
 }
 
 /// `timeout_after(duration, class, *arguments) { |duration| ... }`: the block's value; past the duration the exception is
@@ -24,9 +25,9 @@ pub(super) unsafe extern "C" fn timeout_after(argc: c_int, argv: *const VALUE, t
     unsafe extern "C" fn disarm(call: VALUE) -> VALUE {
         // SAFETY: as above; the loop's object lies on the stack below.
         unsafe {
-            let Call { looped, timer, .. } = *(call as *const Call);
+            let Call { looped, timer, what, .. } = *(call as *const Call);
             if !(*looped).is_gone() {
-                (*looped).unraise(timer);
+                (*looped).unraise(what);
                 (*looped).forget(timer);
                 (*looped).leave(timer);
             }
@@ -49,7 +50,7 @@ pub(super) unsafe extern "C" fn timeout_after(argc: c_int, argv: *const VALUE, t
             (*looped).leave(timer);
             raise::system_call(result);
         }
-        let call = Call { looped, timer, duration: *duration };
+        let call = Call { looped, timer, duration: *duration, what };
         let call = (&raw const call) as VALUE;
         let value = rb_sys::rb_ensure(Some(run), call, Some(disarm), call);
         std::hint::black_box(object);

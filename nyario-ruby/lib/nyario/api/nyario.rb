@@ -40,10 +40,53 @@ module Nyario
   #   @return [nil]
   #   @since 0.1.0
 
-  # @!method self.spawn(&block)
+  # @!method self.run(&block)
+  #   Runs the block as a task, and the calling thread's loop until the block, every task and every fiber has ended and no
+  #   server is registered. When the block raises, what else there is is ended as {Nyario.loop} ends it, and the exception is
+  #   raised here. On a fiber of a running loop the block runs at once, in place.
+  #   @return [Object] the block's value; nil when {Nyario.stop} has ended the loop before the block
+  #   @raise [ArgumentError] without a block
+  #   @raise [RuntimeError] on the own fiber of a loop that runs
+  #   @raise [Exception] what the block raised, and what interrupts the thread
+  #   @since 0.1.0
+
+  # @!method self.spawn(name: nil, &block)
   #   Runs the block on a fiber of its own, from the loop's next round on.
+  #   @param name [#to_s, nil] for whoever looks at what the loop does
   #   @return [Task]
+  #   @raise [ArgumentError] without a block
   #   @raise [SystemCallError] ECANCELED while the loop ends
+  #   @since 0.1.0
+
+  # @!method self.group(&block)
+  #   Calls the block with a {Group}, and returns once it and every task that was begun in the group has ended. The first
+  #   task that fails cancels the others and ends the block where it waits, or waits next; its exception is raised here once
+  #   all have ended. An exception that leaves the block, and `break`, `return` and `throw`, cancel all tasks and wait for
+  #   them likewise. A task that was cancelled has not failed. What a second task raises is reported on $stderr.
+  #   @yieldparam group [Group]
+  #   @return [Object] the block's value
+  #   @raise [RuntimeError] outside the fibers of a running loop
+  #   @raise [Exception] what the block or the first task raised
+  #   @since 0.1.0
+
+  # @!method self.timeout(seconds, &block)
+  #   Runs the block. Once the time is up the block is left where it waits, or waits next: its `ensure` clauses run and may
+  #   wait, its `rescue` clauses see nothing (`rescue Exception` does, and is not to keep it), and the error is raised from
+  #   here. So a block within another never meets the error of the outer one. Nothing is raised in a block that does not
+  #   wait, nor after it. Outside a loop this is Timeout.timeout.
+  #   @param seconds [Numeric, nil] 0 or more; nil is no limit
+  #   @return [Object] the block's value
+  #   @raise [TimeoutError] when the time is up
+  #   @raise [ArgumentError] for a negative time, or without a block
+  #   @since 0.1.0
+
+  # @!method self.deadline(moment = nil, &block)
+  #   The same with a moment. Without arguments: the earliest moment that the calling fiber has to keep, by this or by
+  #   {Nyario.timeout}.
+  #   @param moment [Numeric] seconds of `Process::CLOCK_MONOTONIC`
+  #   @return [Object, Float, nil] the block's value; or the moment in force, nil when there is none
+  #   @raise [TimeoutError] when the moment has passed
+  #   @raise [ArgumentError] for a moment without a block, or a block without a moment
   #   @since 0.1.0
 
   # @!method self.read(source, max = nil, buffer = nil)
