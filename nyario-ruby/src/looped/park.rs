@@ -99,7 +99,10 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
             }
             let waiter = &mut (&mut (*looped).waiters)[me as usize];
             if waiter.op == OpId::NONE {
-                return Waited { result: waiter.result, tag: 0 };
+                let result = waiter.result;
+                // Somebody may have woken it besides, who must not meet the next wait, or nobody at all.
+                (*looped).settle(me);
+                return Waited { result, tag: 0 };
             }
             let (interrupted, unblocked) =
                 (replace(&mut waiter.interrupted, false), replace(&mut waiter.unblocked, false));
@@ -135,6 +138,7 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
             if waiter.op == OpId::NONE {
                 waiter.shielded = false;
                 waited.result = waiter.result;
+                (*looped).settle(me);
                 return waited;
             }
             let (op, interrupted) = (waiter.op, replace(&mut waiter.interrupted, false));
