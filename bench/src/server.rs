@@ -71,9 +71,12 @@ pub fn ruby_rows(lib: &str) -> Vec<Row> {
     };
     let scheduler = |name, backend| row(name, "bench/ruby/scheduler_echo.rb", Some(backend));
     let native = |name, backend| row(name, "examples/ruby/echo.rb", Some(backend));
+    let selector = |name, backend| row(name, "bench/ruby/async_on_nyario_echo.rb", Some(backend));
     let mut rows: Vec<Row> = rows(Workload::Echo).into_iter().filter(|row| row.backend.is_none()).collect();
     rows.extend([
         row(PEER, "bench/ruby/async_echo.rb", None),
+        selector("async on uring", "uring"),
+        selector("async on epoll", "epoll"),
         row("threads", "bench/ruby/threads_echo.rb", None),
         scheduler("scheduler uring", "uring"),
         scheduler("scheduler epoll", "epoll"),

@@ -10,7 +10,7 @@ module Example
   def self.serve(handler = nil, eager: false, &block)
     address = ARGV.fetch(0) { abort "usage: #{$PROGRAM_NAME} ADDRESS (host:port, or the path of a unix socket)" }
     server = listen(address)
-    Nyario.register(server, handler, eager: eager, &block)
+    Nyario.register(server, *handler, eager: eager, &block)
     run(server)
   end
 

@@ -449,11 +449,12 @@ class TestSelector < NyarioTest
       remote.write("x")
       drive(selector, fiber)
       input, output = IO.pipe
-      got << read(selector, input, 64, 0)
+      look = -> { begin_fiber { got << read(selector, input, 64, 0) } }
+      look.call
       output.write("y")
-      got << read(selector, input, 64, 0)
+      look.call
       output.close
-      got << read(selector, input, 64, 0)
+      look.call
       assert_equal ["x", -Errno::EAGAIN::Errno, "y", 0], got
     end
   end
@@ -473,6 +474,59 @@ class TestSelector < NyarioTest
       assert_equal(-Errno::EINVAL::Errno, selector.io_write(Fiber.current, local, buffer, 1, 12))
       assert_raises(ArgumentError) { selector.io_read(Fiber.current, local) }
       assert_raises(ArgumentError) { selector.io_read }
+    end
+  end
+
+  # Ruby 4.1: what the number of bytes means has changed, and where it stands.
+  def test_one_transfer_of_at_most_so_many_bytes
+    isolated do
+      Warning[:experimental] = false
+      selector = Nyario::Selector.send(:of_ruby, "4.1.0").new(Fiber.current)
+      local, remote = pair
+      buffer = IO::Buffer.new(16)
+      got = []
+      fiber = begin_fiber { got << selector.io_read(Fiber.current, local, buffer, 4, 5) }
+      assert_empty got
+      remote.write("Hello World")
+      drive(selector, fiber)
+      assert_equal [5], got
+      assert_equal "Hello", buffer.get_string(4, 5)
+      assert_equal 3, selector.io_write(Fiber.current, local, buffer, 6, 3)
+      assert_equal "llo", remote.readpartial(16)
+      assert_equal 0, selector.io_read(Fiber.current, local, buffer, 0, 0)
+      assert_raises(ArgumentError) { selector.io_read(Fiber.current, local, buffer, 4) }
+      selector.close
+      assert_raises(NoMethodError) { Nyario::Selector.of_ruby("4.1.0") }
+    end
+  end
+
+  def test_a_buffer_may_be_resized_while_a_fiber_waits
+    with_selector do |selector|
+      local, remote = pair
+      buffer = IO::Buffer.new(32)
+      got = []
+      fiber = begin_fiber { got << selector.io_read(Fiber.current, local, buffer, 32) }
+      remote.write("some")
+      assert_equal 1, selector.select(1)
+      buffer.resize(1 << 20)
+      remote.write("more")
+      assert_equal 1, selector.select(1)
+      buffer.resize(8)
+      remote.write("!")
+      drive(selector, fiber)
+      assert_equal [8], got
+      assert_equal "somemore", buffer.get_string
+    end
+  end
+
+  # Where Ruby takes it for no socket, `read_nonblock` comes this way, and must not wait.
+  def test_a_socket_that_ruby_knows_as_a_plain_io_is_not_waited_for
+    with_selector do |selector|
+      local, = pair
+      plain = IO.for_fd(local.fileno, autoclose: false)
+      got = []
+      begin_fiber { got << read(selector, plain, 16, 0) }
+      assert_equal [-Errno::EAGAIN::Errno], got
     end
   end
 
@@ -540,12 +594,12 @@ class TestSelector < NyarioTest
       fiber = begin_fiber do
         got << selector.process_wait(Fiber.current, spawn("exit 42"), 0)
         pid = spawn("sleep 10")
+        got << selector.process_wait(Fiber.current, pid, Process::WNOHANG)
         Process.kill(:KILL, pid)
         got << selector.process_wait(Fiber.current, pid, 0)
       end
       drive(selector, fiber)
-      assert_equal 42, got[0].exitstatus
-      assert_equal 9, got[1].termsig
+      assert_equal [42, nil, 9], [got[0].exitstatus, got[1], got[2].termsig]
       assert_equal before, descriptors
     end
   end
@@ -563,6 +617,18 @@ class TestSelector < NyarioTest
       end
       drive(selector, fiber)
       assert_equal 4, got.size
+    end
+  end
+
+  def test_it_waits_for_a_child_that_only_stops
+    with_selector do |selector|
+      got = nil
+      pid = spawn("sleep 0.1; kill -STOP $$")
+      fiber = begin_fiber { got = selector.process_wait(Fiber.current, pid, Process::WUNTRACED) }
+      drive(selector, fiber)
+      assert_predicate got, :stopped?
+    ensure
+      Process.kill(:KILL, pid)
     end
   end
 
@@ -644,7 +710,6 @@ class TestSelector < NyarioTest
 
   def test_it_keeps_the_fibers_that_wait
     with_selector do |selector|
-      GC.stress = true if ENV["NYARIO_STRESS"]
       sockets = Array.new(50) { pair }
       got = []
       sockets.each do |local, _|
@@ -658,6 +723,32 @@ class TestSelector < NyarioTest
       sockets.each_with_index { |(_, remote), index| remote.write(index.to_s) }
       selector.select(1) until got.size == 50
       assert_equal (0...50).map(&:to_s), got.sort_by(&:to_i)
+    end
+  end
+
+  def test_a_collector_at_every_step
+    with_selector do |selector|
+      got = []
+      GC.stress = true
+      sockets = Array.new(3) { pair }
+      fibers = sockets.map do |local, remote|
+        begin_fiber do
+          got << selector.io_wait(Fiber.current, local, IO::READABLE) << read(selector, local, 16, 1)
+          selector.io_write(Fiber.current, remote, IO::Buffer.for("more"), 4)
+          selector.yield
+          got << read(selector, local, 16, 0) << selector.process_wait(Fiber.current, spawn("exit 3"), 0).exitstatus
+          selector.transfer
+        rescue ArgumentError => e
+          got << e.message
+        end
+      end
+      sockets.each { |_, remote| remote.write("some") }
+      selector.select(1) until got.size == 12
+      fibers.each { |fiber| selector.raise(fiber, ArgumentError, "boom") }
+      GC.stress = false
+      assert_equal({ IO::READABLE => 3, "some" => 3, "more" => 3, 3 => 3, "boom" => 3 }, got.tally)
+    ensure
+      GC.stress = false
     end
   end
 

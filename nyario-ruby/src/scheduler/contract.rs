@@ -16,7 +16,7 @@ use rb_sys::VALUE;
 use std::ffi::CStr;
 
 /// A version of Ruby: that of 3.3.1 is 30301.
-pub(super) type Version = u32;
+pub(crate) type Version = u32;
 
 const ALWAYS: Version = 0;
 const FOR_EVER: Version = Version::MAX;
@@ -28,7 +28,7 @@ const SOUND_WRITE: Version = 3_03_01;
 const SELECT: Version = 3_02_00;
 const CLOSE: Version = 4_00_00;
 const OFFSETS: Version = 3_02_00;
-const SINGLE_TRANSFERS: Version = 4_01_00;
+pub(crate) const SINGLE_TRANSFERS: Version = 4_01_00;
 
 /// A method of the class in the Rubies from `since` to before `until`.
 struct Hook {
@@ -85,7 +85,7 @@ pub(super) unsafe fn define(class: VALUE, version: Version) {
 /// # Safety
 ///
 /// The GVL is held.
-pub(super) unsafe fn of_this_ruby() -> Version {
+pub(crate) unsafe fn of_this_ruby() -> Version {
     // SAFETY: as above; both are Ruby's own constants, the latter there since 4.1.
     unsafe {
         let text = rb_sys::rb_const_get(rb_sys::rb_cObject, rb_sys::rb_intern(c"RUBY_VERSION".as_ptr()));
@@ -105,7 +105,7 @@ pub(super) unsafe fn of_this_ruby() -> Version {
 /// # Safety
 ///
 /// The GVL is held.
-pub(super) unsafe fn parse(text: VALUE) -> Version {
+pub(crate) unsafe fn parse(text: VALUE) -> Version {
     let mut text = text;
     // SAFETY: as above; the String lies on this stack, and its bytes are not kept.
     let bytes = unsafe { CStr::from_ptr(rb_sys::rb_string_value_cstr(&mut text)).to_bytes() };

@@ -31,13 +31,6 @@ pub(super) unsafe extern "C" fn process_wait(this: VALUE, pid: VALUE, flags: VAL
         }
         QNIL
     }
-    unsafe extern "C" fn wait(both: *mut c_void) -> VALUE {
-        // SAFETY: the thread runs it with the GVL held; it is the array below.
-        unsafe {
-            let both = both as VALUE;
-            status(rb_sys::rb_ary_entry(both, 0), rb_sys::NUM2LONG(rb_sys::rb_ary_entry(both, 1)))
-        }
-    }
     // SAFETY: Ruby calls it with the GVL held; nothing here has a destructor.
     unsafe {
         let looped = loop_of(this);
@@ -50,7 +43,7 @@ pub(super) unsafe extern "C" fn process_wait(this: VALUE, pid: VALUE, flags: VAL
         let fd = if ends { libc::syscall(libc::SYS_pidfd_open, number, 0) as Fd } else { -1 };
         if fd < 0 {
             // A group, any child, or one that only stops; or a kernel without such descriptors.
-            return on_thread(wait, rb_sys::rb_ary_new_from_args(2, pid, flags));
+            return wait_on_thread(pid, flags);
         }
         let call = (looped, fd);
         let call = (&raw const call) as VALUE;
@@ -59,9 +52,30 @@ pub(super) unsafe extern "C" fn process_wait(this: VALUE, pid: VALUE, flags: VAL
     }
 }
 
+/// Waits for a child, or any, on a thread.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller.
+pub(crate) unsafe fn wait_on_thread(pid: VALUE, flags: VALUE) -> VALUE {
+    unsafe extern "C" fn wait(both: *mut c_void) -> VALUE {
+        // SAFETY: the thread runs it with the GVL held; it is the array below.
+        unsafe {
+            let both = both as VALUE;
+            status(rb_sys::rb_ary_entry(both, 0), rb_sys::NUM2LONG(rb_sys::rb_ary_entry(both, 1)))
+        }
+    }
+    // SAFETY: as above.
+    unsafe { on_thread(wait, rb_sys::rb_ary_new_from_args(2, pid, flags)) }
+}
+
 /// `Process::Status.wait`, which asks the scheduler only when it would block.
-unsafe fn status(pid: VALUE, flags: c_long) -> VALUE {
-    // SAFETY: called with the GVL held; the class is Ruby's own.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn status(pid: VALUE, flags: c_long) -> VALUE {
+    // SAFETY: as above; the class is Ruby's own.
     unsafe {
         let class = rb_sys::rb_path2class(c"Process::Status".as_ptr());
         let arguments = [pid, rb_sys::LONG2NUM(flags)];

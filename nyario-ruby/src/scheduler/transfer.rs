@@ -11,7 +11,7 @@ use std::ffi::{c_long, c_void};
 use std::sync::OnceLock;
 
 /// How many bytes a hook was asked for.
-pub(super) enum Length {
+pub(crate) enum Length {
     /// As many as fit, and at least so many; 0 means that one try is enough.
     AtLeast(VALUE),
     /// What one try brings, and no more than that.
@@ -19,12 +19,12 @@ pub(super) enum Length {
 }
 
 /// Where the bytes go, or come from.
-pub(super) struct Span {
-    pub(super) base: *mut u8,
+pub(crate) struct Span {
+    pub(crate) base: *mut u8,
     /// So many fit, which is at least one.
-    pub(super) room: usize,
+    pub(crate) room: usize,
     /// At least so many are wanted.
-    pub(super) least: usize,
+    pub(crate) least: usize,
 }
 
 impl Span {
@@ -33,7 +33,7 @@ impl Span {
     /// # Safety
     ///
     /// The GVL is held. What the span points to is the buffer's.
-    pub(super) unsafe fn of((base, size): (*mut u8, usize), offset: VALUE, length: Length) -> Result<Span, i32> {
+    pub(crate) unsafe fn of((base, size): (*mut u8, usize), offset: VALUE, length: Length) -> Result<Span, i32> {
         // SAFETY: as above; raises for what is no number.
         let count = |number| usize::try_from(unsafe { rb_sys::NUM2LONG(number) }).map_err(|_| -libc::EINVAL);
         let offset = count(offset)?;
@@ -55,7 +55,7 @@ impl Span {
 /// # Safety
 ///
 /// The GVL is held; raises for what cannot be written to.
-pub(super) unsafe fn writable(buffer: VALUE) -> (*mut u8, usize) {
+pub(crate) unsafe fn writable(buffer: VALUE) -> (*mut u8, usize) {
     let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
     // SAFETY: as above.
     unsafe { rb_sys::rb_io_buffer_get_bytes_for_writing(buffer, &mut base, &mut size) };
@@ -67,7 +67,7 @@ pub(super) unsafe fn writable(buffer: VALUE) -> (*mut u8, usize) {
 /// # Safety
 ///
 /// As [`writable`].
-pub(super) unsafe fn readable(buffer: VALUE) -> (*mut u8, usize) {
+pub(crate) unsafe fn readable(buffer: VALUE) -> (*mut u8, usize) {
     let (mut base, mut size): (*const c_void, rb_sys::size_t) = (std::ptr::null(), 0);
     // SAFETY: as above.
     unsafe { rb_sys::rb_io_buffer_get_bytes_for_reading(buffer, &mut base, &mut size) };
@@ -75,7 +75,7 @@ pub(super) unsafe fn readable(buffer: VALUE) -> (*mut u8, usize) {
 }
 
 /// What a hook returns.
-pub(super) fn answer(result: i64) -> VALUE {
+pub(crate) fn answer(result: i64) -> VALUE {
     rb_sys::LONG2NUM(result as c_long)
 }
 
@@ -135,9 +135,13 @@ unsafe fn locked(buffer: VALUE, wait: impl Fn() -> Option<Waited>) -> Option<Wai
 }
 
 /// Whether it is of one of Ruby's classes of sockets, of which nothing that must not wait comes here.
-unsafe fn is_socket(io: VALUE) -> bool {
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn is_socket(io: VALUE) -> bool {
     static CLASS: OnceLock<VALUE> = OnceLock::new();
-    // SAFETY: called with the GVL held; the class is Ruby's own, and is kept in its place.
+    // SAFETY: as above; the class is Ruby's own, and is kept in its place.
     unsafe {
         let class = match CLASS.get() {
             Some(&class) => class,

@@ -31,7 +31,7 @@ mod transfer;
 
 use crate::looped::{QFALSE, QNIL, QTRUE};
 use crate::typed::{self, DataType, Typed};
-use crate::{api, raise};
+use crate::{api, raise, scheduler};
 use magnus::RModule;
 use nyario_core::driver::{BackendKind, Config, Driver, Waker};
 use nyario_core::local;
@@ -262,30 +262,57 @@ pub(crate) fn define(nyario: RModule) {
     // SAFETY: called when the extension is loaded; each function has the signature of its arity.
     unsafe {
         let class = rb_sys::rb_define_class_under(nyario.as_raw(), c"Selector".as_ptr(), rb_sys::rb_cObject);
-        rb_sys::rb_define_alloc_func(class, Some(allocate));
         select::define();
-        let methods: &[(&CStr, *const (), i32)] = &[
-            (c"initialize", initialize as *const (), 1),
-            (c"loop", host as *const (), 0),
-            (c"idle_duration", idle_duration as *const (), 0),
-            (c"close", close as *const (), 0),
-            (c"closed?", is_closed as *const (), 0),
-            (c"transfer", ready::transfer as *const (), 0),
-            (c"resume", ready::resume as *const (), -1),
-            (c"yield", ready::yield_now as *const (), 0),
-            (c"push", ready::push as *const (), 1),
-            (c"raise", ready::raise as *const (), -1),
-            (c"ready?", ready::is_ready as *const (), 0),
-            (c"select", select::select as *const (), -1),
-            (c"wakeup", select::wakeup as *const (), 0),
-            (c"io_wait", events::io_wait as *const (), 3),
-            (c"io_read", transfer::io_read as *const (), -1),
-            (c"io_write", transfer::io_write as *const (), -1),
-            (c"io_close", io_close as *const (), 1),
-            (c"process_wait", process::process_wait as *const (), 3),
-        ];
+        furnish(class, scheduler::of_this_ruby());
+        api::method(rb_sys::rb_singleton_class(class), c"of_ruby", of_ruby as *const (), 1);
+        let name = rb_sys::rb_id2sym(rb_sys::rb_intern(c"of_ruby".as_ptr()));
+        rb_sys::rb_funcallv(class, rb_sys::rb_intern(c"private_class_method".as_ptr()), 1, &name);
+    }
+}
+
+/// Makes a class one of selectors for that Ruby.
+unsafe fn furnish(class: VALUE, version: scheduler::Version) {
+    let (read, write, arity) = if version < scheduler::SINGLE_TRANSFERS {
+        (transfer::io_read as *const (), transfer::io_write as *const (), -1)
+    } else {
+        (transfer::io_read_4_1 as *const (), transfer::io_write_4_1 as *const (), 5)
+    };
+    let methods: &[(&CStr, *const (), i32)] = &[
+        (c"initialize", initialize as *const (), 1),
+        (c"loop", host as *const (), 0),
+        (c"idle_duration", idle_duration as *const (), 0),
+        (c"close", close as *const (), 0),
+        (c"closed?", is_closed as *const (), 0),
+        (c"transfer", ready::transfer as *const (), 0),
+        (c"resume", ready::resume as *const (), -1),
+        (c"yield", ready::yield_now as *const (), 0),
+        (c"push", ready::push as *const (), 1),
+        (c"raise", ready::raise as *const (), -1),
+        (c"ready?", ready::is_ready as *const (), 0),
+        (c"select", select::select as *const (), -1),
+        (c"wakeup", select::wakeup as *const (), 0),
+        (c"io_wait", events::io_wait as *const (), 3),
+        (c"io_read", read, arity),
+        (c"io_write", write, arity),
+        (c"io_close", io_close as *const (), 1),
+        (c"process_wait", process::process_wait as *const (), 3),
+    ];
+    // SAFETY: called with the GVL held; each function has the signature of its arity.
+    unsafe {
+        rb_sys::rb_define_alloc_func(class, Some(allocate));
         for &(name, function, arity) in methods {
             api::method(class, name, function, arity);
         }
+    }
+}
+
+/// A class of selectors as another Ruby would have it. Private: it is how the orders of arguments are tested that no Ruby
+/// at hand uses.
+unsafe extern "C" fn of_ruby(_: VALUE, version: VALUE) -> VALUE {
+    // SAFETY: Ruby calls it with the GVL held.
+    unsafe {
+        let class = rb_sys::rb_class_new(rb_sys::rb_cObject);
+        furnish(class, scheduler::parse(version));
+        class
     }
 }
