@@ -61,15 +61,18 @@ class TestMemory < NyarioTest
 
   private
 
-  # Runs an echo server in a process of its own.
+  SERVER = <<~RUBY
+    listener = UNIXServer.new(ARGV[0])
+    listener.listen(4096)
+    Nyario.register(listener) { |connection| connection.write(connection.read) }
+    Nyario.loop
+  RUBY
+
+  # Runs an echo server in a process of its own. A forked one would share this one's memory, and pay for it as soon as
+  # this one changes it.
   def server_process
     path = "#{Dir.mktmpdir}/socket"
-    server = fork do
-      listener = UNIXServer.new(path)
-      listener.listen(4096)
-      Nyario.register(listener, ECHO)
-      Nyario.loop
-    end
+    server = spawn(RbConfig.ruby, *$LOAD_PATH.map { |folder| "-I#{folder}" }, "-rnyario", "-rsocket", "-e", SERVER, path)
     eventually { echo(path) }
     yield server, path
   ensure
