@@ -16,7 +16,11 @@ fn told(looped: Looped) -> Vec<(FiberId, String, &'static str, Vec<i32>)> {
     let tell = |state| match state {
         State::Running => ("running", vec![]),
         State::Ready => ("ready", vec![]),
-        State::Waiting { what, fds, .. } => (what, fds),
+        State::Waiting { what, fds, nanos } => {
+            // Also of what began before the loop first looked at the clock.
+            assert!(nanos < 600_000_000_000, "{what} for {nanos} ns");
+            (what, fds)
+        }
     };
     let line = |report: Report| {
         let (what, fds) = tell(report.state);

@@ -1,8 +1,9 @@
 //! The exceptions of nyario's own.
 
 use crate::looped::QTRUE;
+use crate::raise;
 use rb_sys::{VALUE, rb_class_new_instance, rb_define_class_under};
-use std::ffi::{CStr, c_char, c_long};
+use std::ffi::CStr;
 use std::sync::OnceLock;
 
 /// `Nyario::Cancelled`: what is raised in a task that is to end.
@@ -48,7 +49,7 @@ pub(crate) unsafe fn is_cancelled(error: VALUE) -> bool {
 /// The GVL is held; may raise when there is no memory.
 pub(crate) unsafe fn cancelled() -> VALUE {
     // SAFETY: as above.
-    unsafe { with(known(&CANCELLED), "the task was cancelled") }
+    unsafe { raise::new(known(&CANCELLED), "the task was cancelled") }
 }
 
 /// A new `Nyario::TimeoutError`.
@@ -58,7 +59,7 @@ pub(crate) unsafe fn cancelled() -> VALUE {
 /// As [`cancelled`].
 pub(crate) unsafe fn timeout(message: &str) -> VALUE {
     // SAFETY: as above.
-    unsafe { with(known(&TIMEOUT), message) }
+    unsafe { raise::new(known(&TIMEOUT), message) }
 }
 
 /// What is to leave a block, for whoever runs the block to know again.
@@ -74,14 +75,6 @@ pub(crate) unsafe fn unwinding(message: VALUE) -> VALUE {
 /// Its class.
 pub(crate) fn unwinding_class() -> VALUE {
     known(&UNWINDING)
-}
-
-unsafe fn with(class: VALUE, message: &str) -> VALUE {
-    // SAFETY: called with the GVL held.
-    unsafe {
-        let text = rb_sys::rb_str_new(message.as_ptr().cast::<c_char>(), message.len() as c_long);
-        rb_class_new_instance(1, &text, class)
-    }
 }
 
 fn known(class: &OnceLock<VALUE>) -> VALUE {

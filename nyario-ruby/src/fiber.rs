@@ -5,7 +5,7 @@
 
 use crate::looped::{self, DROPPED, Job, Looped, NO_SLOT, QNIL, Slot};
 use crate::task::{self, Task};
-use crate::{errors, typed};
+use crate::{errors, timer, typed};
 use rb_sys::{VALUE, rb_errinfo, rb_fiber_transfer, rb_jump_tag, rb_protect, rb_set_errinfo};
 use std::ffi::{c_char, c_int, c_long};
 
@@ -125,6 +125,7 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
                     (*it).finish(value);
                 }
             }
+            Job::Tick { timer } => timer::run(timer),
             Job::Interrupt { target, exception } => crate::scheduler::interrupt(target, exception),
             // A fiber of `Fiber.schedule` runs its own block, and the others are no fibers.
             _ => {}
@@ -157,6 +158,12 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
                 if is_main && error != QNIL && !(*looped).ending && (*looped).failure == QNIL {
                     (*looped).failure = error;
                 }
+            }
+            Job::Tick { timer } => {
+                if told {
+                    report("nyario: a timer failed: ", error);
+                }
+                timer::ended(timer);
             }
             Job::Scheduled if told => report("nyario: a fiber failed: ", error),
             _ => {}

@@ -22,6 +22,7 @@ mod ending;
 mod errors;
 mod fiber;
 mod group;
+mod inspect;
 mod io;
 mod keyword;
 mod line;
@@ -29,6 +30,7 @@ mod looped;
 mod moment;
 mod parker;
 mod party;
+mod pool;
 mod raise;
 mod run;
 mod scheduler;
@@ -37,6 +39,7 @@ mod server;
 mod sleep;
 mod task;
 mod timeout;
+mod timer;
 mod typed;
 mod wait;
 
@@ -54,12 +57,15 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
         group::define(nyario.as_raw());
         timeout::define(nyario.as_raw());
         channel::define(nyario.as_raw());
+        timer::define(nyario.as_raw());
+        pool::define(nyario.as_raw());
     }
     connection::define(ruby, nyario)?;
     task::define(ruby, nyario)?;
     scheduler::define(nyario);
     selector::define(nyario);
     io::define(nyario)?;
+    inspect::define(nyario)?;
     api::define(ruby, nyario)
 }
 

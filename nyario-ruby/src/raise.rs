@@ -79,9 +79,19 @@ pub(crate) unsafe fn timed_out() -> ! {
 
 unsafe fn with(class: VALUE, message: &str) -> ! {
     // SAFETY: the message is copied before anything is raised.
+    unsafe { rb_exc_raise(new(class, message)) }
+}
+
+/// An exception that is not raised yet.
+///
+/// # Safety
+///
+/// The GVL is held, and it is an exception's class.
+pub(crate) unsafe fn new(class: VALUE, message: &str) -> VALUE {
+    // SAFETY: as above.
     unsafe {
         let text = rb_str_new(message.as_ptr().cast::<c_char>(), message.len() as c_long);
-        rb_exc_raise(rb_sys::rb_exc_new_str(class, text))
+        rb_sys::rb_exc_new_str(class, text)
     }
 }
 

@@ -139,6 +139,10 @@ impl Task {
         self.value = value;
     }
 
+    pub(crate) fn name(&self) -> VALUE {
+        self.name
+    }
+
     pub(crate) fn is_main(&self) -> bool {
         self.is_main
     }

@@ -28,7 +28,9 @@ impl Places for Slab {
 impl<K: Kernel> Ledger<K> {
     pub(super) fn new(kernel: K) -> Ledger<K> {
         let now = kernel.now();
-        Ledger { kernel, slab: Slab::new(), fds: FdTable::new(), timers: Timers::new(), done: List::EMPTY, now }
+        let mut slab = Slab::new();
+        slab.tick(kernel.lately());
+        Ledger { kernel, slab, fds: FdTable::new(), timers: Timers::new(), done: List::EMPTY, now }
     }
 
     /// Writes down an operation that has to wait, at the end of its descriptor's queue.

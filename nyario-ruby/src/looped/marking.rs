@@ -38,6 +38,7 @@ impl Typed for Root {
                         rb_gc_mark(task);
                     }
                     Job::Scheduled => {}
+                    Job::Tick { timer } => rb_gc_mark(timer),
                     Job::Watch { fiber } => rb_gc_mark(fiber),
                     Job::Interrupt { target, exception } => {
                         rb_gc_mark(target);
@@ -57,6 +58,7 @@ impl Typed for Root {
                 rb_gc_mark(handler.callable);
                 rb_gc_mark(handler.server);
             }
+            looped.timers.mark();
             rb_gc_mark(looped.root);
             rb_gc_mark(looped.failure);
         }

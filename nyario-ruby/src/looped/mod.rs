@@ -28,6 +28,7 @@ pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
 use crate::task::{self, Task};
+use crate::timer::Timers;
 use crate::typed;
 use marking::Root;
 use nyario_core::driver::{Config, Driver, OpId, Waker};
@@ -84,6 +85,7 @@ pub(crate) struct Looped {
     pool: Vec<Slot>,
     pub(crate) ready: VecDeque<Slot>,
     pub(crate) handlers: Vec<Handler>,
+    pub(crate) timers: Timers,
     /// The fiber that runs.
     pub(crate) current: Slot,
     /// Control is on its way from one fiber to the other by the loop's own doing.
@@ -167,6 +169,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         pool: Vec::new(),
         ready: VecDeque::new(),
         handlers: Vec::new(),
+        timers: Timers::default(),
         current: NO_SLOT,
         switching: false,
         root: QNIL,
@@ -219,6 +222,7 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         }
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
+        (*looped).timers = Timers::default();
         (*looped).vouchers = Vec::new();
         (*looped).scratch = Box::default();
         std::hint::black_box(object);
@@ -262,11 +266,16 @@ impl Looped {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        self.jobs > 0 || self.runtime.serving() > 0
+        self.jobs > 0 || self.runtime.serving() > 0 || self.timers.awaited() > 0
     }
 
     /// Whether a fiber has not ended that runs or waits here.
     pub(crate) fn is_in_use(&self) -> bool {
         self.jobs > 0 || self.guests > 0
+    }
+
+    /// Whether one has not, or a timer will begin one that is waited for.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.is_in_use() || self.timers.awaited() > 0
     }
 }

@@ -23,7 +23,7 @@ impl Looped {
         !matches!(self.waiters[slot as usize].job, Job::None)
     }
 
-    pub(super) fn word(&self, slot: Slot) -> u64 {
+    pub(crate) fn word(&self, slot: Slot) -> u64 {
         // The lowest two bits are the runtime's; 30 bits of the sequence fit above the slot.
         u64::from(self.waiters[slot as usize].sequence) << 34 | u64::from(slot) << 2
     }
@@ -51,6 +51,11 @@ impl Looped {
         (waiter.job, waiter.bypassed, waiter.within) = (Job::None, false, NO_SLOT);
         self.places.remove(&fiber);
         self.free.push(slot);
+    }
+
+    /// How many fibers of ours have no job.
+    pub(crate) fn resting(&self) -> usize {
+        self.pool.len()
     }
 
     /// Puts a fiber of ours away until there is another job. `false`: there are enough, it is dropped.

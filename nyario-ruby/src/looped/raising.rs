@@ -82,7 +82,8 @@ impl Looped {
         Some(self.pending.remove(at).what)
     }
 
-    /// What the fiber in `slot` was woken for is void, as something else has brought it back.
+    /// What the fiber in `slot` was woken for is void, as something else has brought it back before.
+    #[inline]
     pub(super) fn settle(&mut self, slot: Slot) {
         let waiter = &mut self.waiters[slot as usize];
         let (interrupted, unblocked) = (replace(&mut waiter.interrupted, false), replace(&mut waiter.unblocked, false));

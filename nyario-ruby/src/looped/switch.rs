@@ -2,7 +2,7 @@
 
 use super::waiter::{Job, NO_SLOT, Slot};
 use super::{Looped, PARENTS, QNIL, QTRUE};
-use crate::{fiber, raise, wait};
+use crate::{fiber, raise, timer, wait};
 use nyario_core::driver::OpId;
 use nyario_core::runtime::Event;
 use rb_sys::{VALUE, rb_fiber_transfer, rb_protect};
@@ -114,7 +114,11 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                     }
                     (*looped).runtime.finish(conn);
                 }
-                Some(Event::Alarm { .. }) => unreachable!("no timer is armed"),
+                Some(Event::Alarm { timer }) => {
+                    if let Some(slot) = timer::due(looped, timer) {
+                        return slot;
+                    }
+                }
             }
         }
     }

@@ -27,6 +27,10 @@ pub(crate) enum Job {
         block: VALUE,
         task: VALUE,
     },
+    /// Run a timer's block.
+    Tick {
+        timer: VALUE,
+    },
     /// Run what `Fiber.schedule` was given; the fiber ends with it.
     Scheduled,
     /// Not a fiber's slot at all: a timer that raises in the fiber (see `scheduler::timeout`). `what` is an array, an

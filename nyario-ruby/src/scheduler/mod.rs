@@ -148,7 +148,7 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
                 let failure = std::mem::replace(&mut (*looped).failure, QNIL);
                 rb_sys::rb_exc_raise(failure);
             }
-            if !(*looped).is_in_use() {
+            if !(*looped).is_awaited() {
                 return QNIL;
             }
             turning::turn(looped);

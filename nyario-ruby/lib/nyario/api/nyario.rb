@@ -89,6 +89,64 @@ module Nyario
   #   @raise [ArgumentError] for a moment without a block, or a block without a moment
   #   @since 0.1.0
 
+  # @!method self.after(seconds, &block)
+  #   Calls the block once so many seconds have passed, on a fiber of its own; until then there is none. What it raises is
+  #   reported on $stderr. {Nyario.run} and {Nyario.loop} wait for it.
+  #   @param seconds [Numeric] 0 or more
+  #   @return [Timer]
+  #   @raise [ArgumentError] for a negative time, or without a block
+  #   @raise [SystemCallError] ECANCELED while the loop ends
+  #   @since 0.1.0
+
+  # @!method self.every(seconds, &block)
+  #   Calls the block each time so many seconds have passed, on a fiber of its own. The times are those of the beginning,
+  #   however long a call takes; none begins before the one before it has ended, and times that have passed meanwhile are
+  #   left out. What a call raises is reported on $stderr, and the next one comes. {Nyario.run} and {Nyario.loop} do not wait
+  #   for it, but for a call that has begun.
+  #   @param seconds [Numeric] above 0
+  #   @return [Timer]
+  #   @raise [ArgumentError] for another time, or without a block
+  #   @raise [SystemCallError] ECANCELED while the loop ends
+  #   @since 0.1.0
+
+  # @!method self.blocking(&block)
+  #   Runs the block on a thread, where it holds up no loop, and suspends the fiber meanwhile. It is for what takes long
+  #   without giving control away: an extension that releases the GVL, a file of a slow disk. There are at most 16 threads;
+  #   the rest waits its turn. A thread ends when it has had nothing to do for 10 seconds. Outside a loop the block runs in
+  #   place.
+  #
+  #   A fiber that is interrupted meanwhile goes on at once: a block that has not begun never does, one that has runs to its
+  #   end, and what it raises then is reported on $stderr. In the block, what is local to the thread or fiber is the
+  #   thread's.
+  #   @return [Object] the block's value
+  #   @raise [Exception] what the block raised
+  #   @raise [ArgumentError] without a block
+  #   @raise [SystemCallError] ECANCELED when the loop ends
+  #   @since 0.1.0
+
+  # @!method self.stats
+  #   What the calling thread's loop, which is made if there is none, has done and holds. Counts since it was made: `:turns`
+  #   it took, `:enters` into the kernel, operations that were over `:at_once` or `:waited`, `:notes` from other threads,
+  #   `:sweeps`. What there is now: operations `:waiting`, `:deadlines`, `:adopted` descriptors, `:buffers` for receiving and
+  #   those of them that hold bytes (`:buffers_used`), `:servers`, `:accepted` connections and those of them without a fiber
+  #   (`:idle`), `:clients`; `:fibers` that have not ended, those of them that are `:tasks`, and those that are `:ready`;
+  #   `:fibers_resting` for the next; `:timers`. Of {Nyario.blocking}: `:threads`, `:threads_idle`, `:blocking_queued`. And
+  #   the `:backend`. Does not wait.
+  #   @return [Hash{Symbol => Integer, Symbol}]
+  #   @raise [SystemCallError] as {Nyario.backend}
+  #   @since 0.1.0
+
+  # @!method self.fibers
+  #   What each fiber of the calling thread's loop does. Of each: the `:fiber`, its `:task` and that one's `:name`, if it is
+  #   one; its `:job` (`:task`, `:handler`, `:timer`, `:scheduled` for `Fiber.schedule`, `:other` for a fiber that Ruby code
+  #   made and that waits); its `:state` (`:running`, `:ready`, `:waiting`); what it `:waits_for` (`:read`, `:write`,
+  #   `:accept`, `:connect`, `:poll`, `:close`, `:sleep`, `:task`, `:group`, `:channel`, `:blocking`, `:unblock` for Ruby's
+  #   own sleep, Mutex and Queue, `:park` for others), on which `:fd`, and for how many `:seconds`, to about 10 ms. Does not
+  #   wait; `puts Nyario.fibers` shows them line by line.
+  #   @return [Array<Hash>]
+  #   @raise [SystemCallError] as {Nyario.backend}
+  #   @since 0.1.0
+
   # @!method self.read(source, max = nil, buffer = nil)
   #   Reads once. Suspends until there is something. An exception in the meantime (a time-out, say) loses nothing: the
   #   next read has the bytes.
