@@ -9,9 +9,17 @@ require "tmpdir"
 module Services
   PATIENCE = 30
 
+  # Whether there is the server and the gem for it; scripts/setup installs both.
+  def self.postgres?
+    gem?("pg") && !programs.nil?
+  end
+
+  def self.redis?
+    gem?("redis") && system("redis-server", "--version", out: File::NULL)
+  end
+
   # Yields what PG.connect takes.
   def self.postgres(&block)
-    programs = Dir["/usr/lib/postgresql/*/bin"].max_by { |folder| folder[/\d+/].to_i }
     raise "there is no Postgres here: scripts/setup installs it" unless programs
 
     Dir.mktmpdir("nyario-postgres") do |folder|
@@ -39,6 +47,17 @@ module Services
       answers = -> { TCPSocket.new("127.0.0.1", port).close || true }
       running(start([*command, "--save", ""], log), log, answers) { block.call(port) }
     end
+  end
+
+  # Of the newest Postgres; nil without any.
+  def self.programs
+    Dir["/usr/lib/postgresql/*/bin"].max_by { |folder| folder[/\d+/].to_i }
+  end
+
+  def self.gem?(name)
+    Gem::Specification.find_by_name(name)
+  rescue Gem::MissingSpecError
+    nil
   end
 
   def self.start(command, log, user = nil)
@@ -73,5 +92,5 @@ module Services
   rescue SystemCallError
     false
   end
-  private_class_method :start, :running, :answers?
+  private_class_method :programs, :gem?, :start, :running, :answers?
 end

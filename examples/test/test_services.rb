@@ -13,7 +13,7 @@ class TestServices < ExampleTest
   end
 
   def test_postgres_answers_a_hundred_fibers
-    skip "no gem pg here" unless gem?("pg")
+    skip "there is no Postgres here, or no gem pg" unless Services.postgres?
 
     Services.postgres do |database|
       assert_equal((1..100).map { |number| "#{number}: #{number * number}" }, say(:pg, database))
@@ -21,7 +21,7 @@ class TestServices < ExampleTest
   end
 
   def test_workers_share_the_jobs_of_redis
-    skip "no gem redis here" unless gem?("redis")
+    skip "there is no Redis here, or no gem redis" unless Services.redis?
 
     Services.redis do |port|
       said = say(:redis, "redis://127.0.0.1:#{port}")
@@ -30,11 +30,5 @@ class TestServices < ExampleTest
       assert_equal %w[0 1 2 3], done.map { |line| line[/worker (\d)/, 1] }.uniq.sort
       assert_equal Array.new(4) { |worker| "worker #{worker} goes home" }, home.sort
     end
-  end
-
-  def gem?(name)
-    Gem::Specification.find_by_name(name)
-  rescue Gem::MissingSpecError
-    nil
   end
 end
