@@ -10,7 +10,7 @@ EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
 EXTENSION := nyario-ruby/lib/nyario.so
 
-.PHONY: build library gem gems examples demo test test-rubies soak breaks setup header install uninstall clean
+.PHONY: build library gem gems examples demo demo-ruby test test-rubies soak breaks setup header install uninstall clean
 .DEFAULT_GOAL := build
 
 build: library gem examples
@@ -58,6 +58,10 @@ uninstall:
 
 demo: build
 	scripts/demo
+
+# Plain Ruby, a thousand times at once on one thread: requests, questions to Postgres, waits for Redis.
+demo-ruby: gem
+	scripts/demonstrate-ruby
 
 test: build floors
 	scripts/test

@@ -19,7 +19,7 @@ class Hall
     outbox = @outboxes[guest] = SizedQueue.new(ROOM)
     Nyario.spawn { deliver(outbox, connection) }
     say(guest, "hello\n")
-    each_line(connection) { |line| say(guest, line) }
+    connection.each_line { |line| say(guest, line) }
   ensure
     @outboxes.delete(guest)&.close
     say(guest, "goodbye\n")
@@ -36,16 +36,6 @@ class Hall
   def deliver(outbox, connection)
     while (line = outbox.pop)
       connection.write(line)
-    end
-  end
-
-  def each_line(connection)
-    input = +""
-    while (data = connection.read)
-      input << data
-      while (line = input.slice!(/.*\n/))
-        yield line
-      end
     end
   end
 end

@@ -24,9 +24,7 @@ def work(server)
   trap(:INT, :IGNORE)
   trap(:TERM) { server.close }
   Nyario.register(server) do |connection|
-    while (data = connection.read)
-      connection.write(data.gsub(/^/, "#{Process.pid}: "))
-    end
+    connection.each_line { |line| connection.write(Process.pid.to_s, ": ", line) }
   end
   Nyario.loop
 end

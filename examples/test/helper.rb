@@ -72,6 +72,11 @@ class Example
     @pid = nil
   end
 
+  # The next line that it says.
+  def line
+    @output.gets
+  end
+
   # A connection to it.
   def connect
     return UNIXSocket.new(address) if address.include?("/")

@@ -12,7 +12,15 @@ class TestPrograms < ExampleTest
   end
 
   def test_fibers_sort_by_sleeping
-    assert_equal %w[0.5 1 12 20 30], say(:sleep_sort, "20", "1", "30", "0.5", "12")
+    assert_equal %w[0.5 10 20 30 40], say(:sleep_sort, "30", "10", "40", "0.5", "20")
+  end
+
+  # How the lines of different timers mix is the machine's affair; what each timer says is not.
+  def test_timers_call
+    clock, rest = say(:timers).partition { |line| line.start_with?("minute", "the clock") }
+    assert_equal [*(1..6).map { |n| "minute #{n}" }, "the clock is stopped"], clock
+    assert_equal ["the egg has cooled down", "the egg is done", "the guest is late", "the roast is taken out in time"], rest.sort
+    assert_operator rest.index("the egg is done"), :<, rest.index("the egg has cooled down")
   end
 
   # The pages are held back until each has been asked for.

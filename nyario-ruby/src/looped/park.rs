@@ -122,6 +122,7 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
             let waiter = &mut (&mut (*looped).waiters)[me as usize];
             if waiter.op == OpId::NONE {
                 let result = waiter.result;
+                // Somebody may have woken it besides, who must not meet the next wait, or nobody at all.
                 (*looped).settle(me);
                 return Waited { result, tag: 0 };
             }
