@@ -15,8 +15,11 @@ pub(super) unsafe extern "C" fn kernel_sleep(argc: c_int, argv: *const VALUE, th
             [duration, ..] => *duration,
         };
         let until = deadline(duration);
+        if duration != QNIL && rb_sys::NUM2DBL(duration) < 0.0 {
+            raise::argument("time interval must not be negative");
+        }
         let looped = loop_of(this);
-        let zero = duration != QNIL && rb_sys::NUM2DBL(duration) <= 0.0;
+        let zero = duration != QNIL && rb_sys::NUM2DBL(duration) == 0.0;
         let waited = if zero { looped::yield_to(looped, None) } else { looped::block(looped, until) };
         match waited {
             None if duration == QNIL => raise::runtime("the loop's own fiber cannot sleep for ever"),
