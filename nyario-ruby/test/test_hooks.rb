@@ -13,7 +13,7 @@ class HooksTest < Minitest::Test
     end
 
     def raise(exception)
-      fiber.raise(exception) if alive?
+      fiber.raise(exception)
     end
   end
 
