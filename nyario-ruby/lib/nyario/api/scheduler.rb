@@ -141,7 +141,8 @@ module Nyario
     #   @since 0.1.0
 
     # @!method blocking_operation_wait(work)
-    #   Calls what only blocks, on a thread. Ruby calls it since 3.4.
+    #   Calls what only blocks, on a thread of Ruby's; 16 of them may run at a time in a process. An exception in the fiber
+    #   interrupts the operation, and goes on its way when that has ended. Ruby calls it since 3.4.
     #   @return [Object] what it returned
     #   @since 0.1.0
   end
