@@ -15,8 +15,11 @@ pub(super) unsafe extern "C" fn kernel_sleep(argc: c_int, argv: *const VALUE, th
             [duration, ..] => *duration,
         };
         let until = deadline(duration);
+        if duration != QNIL && rb_sys::NUM2DBL(duration) < 0.0 {
+            raise::argument("time interval must not be negative");
+        }
         let looped = loop_of(this);
-        let zero = duration != QNIL && rb_sys::NUM2DBL(duration) <= 0.0;
+        let zero = duration != QNIL && rb_sys::NUM2DBL(duration) == 0.0;
         let waited = match zero {
             true => looped::yield_to(looped, None),
             false if (*looped).was_unblocked() => return QTRUE,
