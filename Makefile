@@ -10,7 +10,7 @@ EXAMPLES := $(EXAMPLES_C:examples/c/%.c=target/examples/%)
 SONAME := libnyario.so.0
 EXTENSION := nyario-ruby/lib/nyario.so
 
-.PHONY: build library gem examples demo test test-rubies soak breaks setup header install uninstall clean
+.PHONY: build library gem gems examples demo test test-rubies soak breaks setup header install uninstall clean
 .DEFAULT_GOAL := build
 
 build: library gem examples
@@ -29,6 +29,10 @@ gem: setup
 	$(CARGO) build --release --locked --manifest-path nyario-ruby/Cargo.toml --target-dir target
 	cmp -s $(RELEASE)/libnyario_ruby.so $(EXTENSION) || \
 		{ install -m 755 $(RELEASE)/libnyario_ruby.so $(EXTENSION).new && mv -f $(EXTENSION).new $(EXTENSION); }
+
+# What is published, in target/gems: the gem of sources with every crate that it needs, and a compiled one.
+gems: setup
+	scripts/gems
 
 examples: $(EXAMPLES)
 
