@@ -1,10 +1,12 @@
 //! `Nyario.*`.
 
+use crate::ensuring::ensuring;
 use crate::looped::{self, QFALSE, QNIL};
 use crate::{ending, fiber, raise, run, scheduler, server, sleep, task, wait};
 use magnus::rb_sys::{AsRawValue, protect};
 use magnus::{Error, RModule, Ruby, function};
 use rb_sys::{VALUE, rb_thread_check_ints};
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 
 /// Defines a method without magnus's conversions, which the hot ones do without.
@@ -69,23 +71,39 @@ pub(crate) fn run_loop(ruby: &Ruby) -> Result<(), Error> {
         }
         (*looped).running = true;
         (*looped).root = rb_sys::rb_fiber_current();
-        let mut installed = false;
-        let ran = protect(|| {
-            installed = scheduler::install(looped);
-            loop {
-                fiber::run_ready(looped);
-                server::forget_closed(looped);
-                if (*looped).failure != QNIL || (*looped).runtime.stopping() || !(*looped).has_work() {
-                    return QFALSE;
+        let (installed, mut over) = (Cell::new(false), false);
+        let (mut ended, mut removed, mut closed, mut failure) = (Ok(()), Ok(()), Ok(()), QNIL);
+        let ran = ensuring(
+            || {
+                installed.set(scheduler::install(looped));
+                loop {
+                    fiber::run_ready(looped);
+                    server::forget_closed(looped);
+                    if (*looped).failure != QNIL || (*looped).runtime.stopping() || !(*looped).has_work() {
+                        return QFALSE;
+                    }
+                    wait::turn(looped);
+                    rb_thread_check_ints();
+                    if (*looped).is_gone() {
+                        return QFALSE;
+                    }
                 }
-                wait::turn(looped);
-                rb_thread_check_ints();
+            },
+            || {
                 if (*looped).is_gone() {
-                    return QFALSE;
+                    return;
                 }
-            }
-        });
-        if (*looped).is_gone() {
+                ended = ending::end(looped);
+                if installed.get() {
+                    removed = protect(|| remove_scheduler()).map(drop);
+                }
+                failure = (*looped).failure;
+                closed = server::close_all(looped);
+                looped::free(looped);
+                over = true;
+            },
+        );
+        if !over {
             // A forked child went on from a handler. There is nothing here that it could end.
             let failure = (*looped).failure;
             looped::disown();
@@ -95,11 +113,6 @@ pub(crate) fn run_loop(ruby: &Ruby) -> Result<(), Error> {
             ran?;
             return Err(Error::new(ruby.exception_runtime_error(), looped::PARENTS));
         }
-        let ended = ending::end(looped);
-        let removed = if installed { protect(|| remove_scheduler()).map(drop) } else { Ok(()) };
-        let failure = (*looped).failure;
-        let closed = server::close_all(looped);
-        looped::free(looped);
         ran?;
         ended?;
         removed?;

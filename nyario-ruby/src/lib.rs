@@ -19,6 +19,7 @@ mod channel;
 mod connection;
 mod descriptor;
 mod ending;
+mod ensuring;
 mod errors;
 mod fiber;
 mod group;

@@ -14,6 +14,9 @@ module Helper
   # How long a process may take before it is taken for hung; nothing in here needs more than a few seconds.
   PATIENCE = 30
 
+  # The same where each object that is made has the garbage collector run.
+  UNDER_STRESS = 120
+
   # Runs the block in a forked process and reports its failures as this test's own. A process that hangs is killed, with
   # whatever it has started.
   def isolated(patience: PATIENCE, &block)

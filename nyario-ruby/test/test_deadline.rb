@@ -12,7 +12,7 @@ class TestDeadline < NyarioTest
                   join: -> { Nyario.spawn { Nyario.sleep(0.3) }.join }, channel: -> { Nyario::Channel.new(0).pop },
                   nested: -> { Fiber.new { Nyario.sleep(60) }.resume } }
         waits.each do |name, wait|
-          error = assert_raises(Nyario::TimeoutError, name) { Nyario.timeout(0.005) { wait.call } }
+          error = assert_raises(Nyario::TimeoutError, name.to_s) { Nyario.timeout(0.005) { wait.call } }
           assert_kind_of Timeout::Error, error
           assert_includes error.backtrace.join, File.basename(__FILE__)
           assert_nil error.cause

@@ -27,12 +27,12 @@ class TestGc < NyarioTest
   end
 
   def test_under_stress
-    isolated do
+    isolated(patience: UNDER_STRESS) do
       GC.stress = true
       traffic(2)
       GC.stress = false
     end
-    isolated do
+    isolated(patience: UNDER_STRESS) do
       in_loop do
         reader, writer = IO.pipe
         GC.stress = true

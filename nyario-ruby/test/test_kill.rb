@@ -237,4 +237,29 @@ class TestKill < NyarioTest
       assert_raises(Timeout::Error) { thread.value }
     end
   end
+
+  # What Ruby keeps of a kill on its way is lost when something is rescued meanwhile, unless it is put back.
+  def test_a_killed_loop_ends_by_way_of_what_rescues
+    isolated do
+      Nyario::Scheduler.prepend(Module.new do
+        def scheduler_close
+          Integer("none") rescue super
+        end
+      end)
+      seen = []
+      thread = Thread.new do
+        Nyario.register(listener) { nil }
+        begin
+          Nyario.loop
+        ensure
+          seen << :left
+        end
+      ensure
+        seen << :ended
+      end
+      eventually { thread.stop? }
+      thread.kill.join
+      assert_equal %i[left ended], seen
+    end
+  end
 end

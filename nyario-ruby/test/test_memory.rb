@@ -48,13 +48,14 @@ class TestMemory < NyarioTest
   end
 
   def test_memory_does_not_grow_with_traffic
-    isolated do
+    isolated(patience: 120) do
       server_process do |server, path|
         600.times { round { UNIXSocket.new(path) } }
         before = memory(server)
-        3000.times { round { UNIXSocket.new(path) } }
-        # Thirty thousand connections: a leak of some 170 bytes in each would show.
-        assert_operator memory(server) - before, :<, 5_000_000
+        9000.times { round { UNIXSocket.new(path) } }
+        # Ninety thousand connections: a leak of some 130 bytes in each would show, and what the fibers hold that a server
+        # keeps which lags behind, as on a busy machine, some 7 MB, does not.
+        assert_operator memory(server) - before, :<, 12_000_000
       end
     end
   end
@@ -78,9 +79,10 @@ class TestMemory < NyarioTest
     FileUtils.rm_rf(File.dirname(path))
   end
 
-  # The process's memory, what it shares with others by its part, in bytes.
+  # The process's memory in bytes. What it shares with its parent counts, or it would seem to grow with each page that one of
+  # the two writes to, by as much as all the tests have loaded.
   def memory(process)
-    File.read("/proc/#{process}/smaps_rollup")[/^Pss:\s+(\d+) kB/, 1].to_i * 1024
+    File.read("/proc/#{process}/smaps_rollup")[/^Rss:\s+(\d+) kB/, 1].to_i * 1024
   end
 
   def sockets

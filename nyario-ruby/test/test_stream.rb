@@ -70,7 +70,7 @@ class TestStream < NyarioTest
         [-> { c.readpartial(1) }, -> { c.read_exactly(1) }, -> { c.read_exactly(0) }, -> { c.read_until("x") }, -> { c.gets },
          -> { c.each_line { flunk } }, -> { c << "x" }, -> { c.print("x") }, -> { c.puts("x") }, -> { c.write("a", "b") },
          -> { c.close_write }, -> { c.fileno }, -> { Nyario.read_exactly(c, 1) }, -> { Nyario.read_until(c, "x") }]
-          .each_with_index { |call, index| assert_raises(IOError, index) { call.call } }
+          .each_with_index { |call, index| assert_raises(IOError, index.to_s) { call.call } }
         true
       }) { |peer| peer.write("x") }
     end

@@ -79,6 +79,9 @@ pub(crate) fn answer(result: i64) -> VALUE {
     rb_sys::LONG2NUM(result as c_long)
 }
 
+/// Ruby's flag of a buffer that is locked (`RB_IO_BUFFER_LOCKED`): the same number in each of them.
+const LOCKED: u32 = 32;
+
 /// A buffer that nobody may free or resize meanwhile, because the kernel has its memory.
 pub(super) struct Lock {
     buffer: VALUE,
@@ -93,8 +96,9 @@ impl Lock {
     pub(super) unsafe fn take(buffer: VALUE) -> Lock {
         // SAFETY: as above.
         unsafe {
-            let locked = rb_sys::rb_intern(c"locked?".as_ptr());
-            let ours = rb_sys::rb_funcallv(buffer, locked, 0, std::ptr::null()) == looped::QFALSE;
+            let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
+            let flags = rb_sys::rb_io_buffer_get_bytes(buffer, &mut base, &mut size) as u32;
+            let ours = flags & LOCKED == 0;
             if ours {
                 rb_sys::rb_io_buffer_lock(buffer);
             }
