@@ -115,7 +115,8 @@ module Nyario
     # @!method process_wait(fiber, pid, flags)
     #   Waits for a child: any, or one of a group, on a thread. Suspends.
     #   @param fiber [Fiber] the caller's
-    #   @return [Process::Status, false] false when somebody transferred to the fiber before that
+    #   @return [Process::Status, false, nil] false when somebody transferred to the fiber before that; nil when WNOHANG was
+    #     given and none has ended
     #   @since 0.1.0
   end
 end
