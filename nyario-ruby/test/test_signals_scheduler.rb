@@ -4,8 +4,8 @@ require "helper"
 
 # Signals that come while a scheduler runs, or a loop that is never idle.
 class TestSignalsScheduler < NyarioTest
-  # Has another process send signals to this one, the next when one was seen: the block is what sees. It begins with the
-  # first byte that it is written.
+  # Has another process send signals to this one, the next when one was seen: the block is what sees. It is given what
+  # tells so, and what begins it, an IO of its own as a trap may interrupt that.
   def sending(names)
     reader, writer = IO.pipe
     receiver = Process.pid
@@ -18,7 +18,7 @@ class TestSignalsScheduler < NyarioTest
       sleep
     end
     reader.close
-    yield writer
+    yield writer, writer.dup
   ensure
     Process.kill(:KILL, sender)
     Process.wait(sender)
@@ -36,15 +36,18 @@ class TestSignalsScheduler < NyarioTest
     define_method("test_none_is_lost_or_late_while_the_scheduler_is_#{name}") do
       isolated do
         count = 0
-        sending([:USR1] * 100 + [:USR2]) do |writer|
+        sending([:USR1] * 100 + [:USR2]) do |writer, starter|
           trap(:USR1) do
             count += 1
             writer << "+"
           end
           trap(:USR2) { raise Interrupt, "enough" }
-          writer << "+"
           Fiber.set_scheduler(Nyario::Scheduler.new)
           Fiber.schedule(&pastime)
+          Fiber.schedule do
+            sleep 0.001
+            starter << "+"
+          end
           assert_equal "enough", assert_raises(Interrupt) { Fiber.scheduler.run }.message
         end
         assert_equal 100, count
@@ -54,14 +57,14 @@ class TestSignalsScheduler < NyarioTest
     define_method("test_none_is_lost_or_late_while_the_loop_is_#{name}") do
       isolated do
         count = 0
-        sending([:USR1] * 100 + [:TERM]) do |writer|
+        sending([:USR1] * 100 + [:TERM]) do |writer, starter|
           trap(:USR1) do
             count += 1
             writer << "+"
           end
           trap(:TERM) { Nyario.stop }
-          writer << "+"
           2.times { Nyario.spawn(&pastime) }
+          Nyario.spawn { starter << "+" }
           stderr_of { Nyario.loop }
         end
         assert_equal 100, count
@@ -170,13 +173,13 @@ class TestSignalsScheduler < NyarioTest
   def test_while_another_thread_runs_the_loop
     isolated do
       count = 0
-      sending([:USR1] * 50) do |writer|
+      sending([:USR1] * 50) do |writer, starter|
         trap(:USR1) do
           count += 1
           writer << "+"
         end
-        writer << "+"
         scheduled do
+          Fiber.schedule { starter << "+" }
           Fiber.schedule { sleep 0.001 until count == 50 }
           Fiber.schedule { Array.new(2000, &:to_s).sort && sleep(0) until count == 50 }
         end
