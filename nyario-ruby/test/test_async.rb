@@ -272,6 +272,47 @@ class TestAsync < NyarioTest
     end
   end
 
+  def test_what_ends_a_thread_or_a_process_ends_its_tasks
+    on_both([:killed, "odd", 3, :late, Timeout::Error]) do
+      log = []
+      ready = Thread::Queue.new
+      thread = Thread.new do
+        Sync do |task|
+          task.async do
+            UNIXSocket.pair.first.readpartial(1)
+          ensure
+            log << :killed
+          end
+          ready << true
+          sleep
+        end
+      end
+      ready.pop
+      thread.kill.join
+      failing = Thread.new do
+        Thread.current.report_on_exception = false
+        Sync { |task| task.async { sleep(0.01) && raise(Exception, "odd") } && sleep }
+      end
+      log << assert_raises(Exception) { failing.value }.message
+      child = fork { Thread.new { Sync { |task| task.async { sleep(0.01) && exit(3) } && sleep } }.join }
+      log << Process.wait2(child)[1].exitstatus
+      log << Thread.new do
+        Timeout.timeout(0.05) do
+          Sync do |task|
+            task.async do
+              sleep
+            ensure
+              log << :late
+            end
+            sleep
+          end
+        end
+      rescue Timeout::Error => e
+        e.class
+      end.value
+    end
+  end
+
   def test_a_trap_handler_runs_while_the_loop_sleeps
     on_both(:usr1) do |task|
       arrived = Thread::Queue.new

@@ -113,9 +113,10 @@ module Nyario
     #   @since 0.1.0
 
     # @!method process_wait(fiber, pid, flags)
-    #   Waits for a child: any, or one of a group, on a thread. Suspends.
+    #   Waits for a child: any, one of a group, or one that may only stop, on a thread. Suspends, unless it has ended already.
     #   @param fiber [Fiber] the caller's
-    #   @return [Process::Status, false] false when somebody transferred to the fiber before that
+    #   @return [Process::Status, false, nil] which carries the error when there is no such child; false when somebody
+    #     transferred to the fiber before that; nil when it runs and `Process::WNOHANG` is among the flags
     #   @since 0.1.0
   end
 end
