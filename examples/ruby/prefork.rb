@@ -35,7 +35,8 @@ sockets = [first] + Array.new(WORKERS - 1) { listening(first.local_address) }
 start = lambda do |server|
   fork do
     (sockets - [server]).each(&:close)
-    work(server)
+    # What the parent puts off below is not for its children.
+    Thread.handle_interrupt(SignalException => :immediate) { work(server) }
   end
 end
 
