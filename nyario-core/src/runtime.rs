@@ -598,6 +598,13 @@ impl<K: Kernel> Runtime<K> {
         self.driver.has_news() || self.may_accept()
     }
 
+    /// Closes what the host has opened, for a host whose connections do not outlive the loop.
+    pub fn close_clients(&mut self) {
+        for fd in self.conns.select(|kind, _| kind == Kind::Client) {
+            self.close(fd, whose::NOBODY);
+        }
+    }
+
     /// Closes the servers and the connections that have no fiber. The rest end with their fibers.
     pub fn shut(&mut self) {
         for fd in self.conns.select(|kind, idle| kind == Kind::Server || idle) {

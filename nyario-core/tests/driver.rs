@@ -8,9 +8,11 @@ use nyario_core::sys::{Fd, Kernel, Linux};
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
+    what_is_left_behind_is_seen_in_the_kernel, several_strings_go_at_once, a_file_is_told_from_the_rest,
     accepting_goes_on, a_close_gives_buffers_back, a_crowd_comes_in_portions, a_cancelled_accept_loses_none,
     a_second_accept_takes_over, a_park_ends_as_it_is_told, a_park_ends_at_its_deadline, a_stale_name_meets_nothing,
     a_completion_passes_deadlines_by, other_threads_end_parks, a_note_comes_before_its_bell, a_waker_outlives_its_loop,
@@ -157,6 +159,56 @@ fn what_is_at_hand_can_be_looked_at(config: &Config) {
     assert_eq!(driver.peek(fd), b"");
     assert_eq!(driver.peek(-1), b"");
     assert!(!driver.owns(fd) && !driver.owns(-1) && !driver.owns(i32::MAX));
+}
+
+/// What was received ahead stays to be read; what comes later, whoever reads the socket itself sees.
+fn what_is_left_behind_is_seen_in_the_kernel(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = listening_pair(&mut driver);
+    let ahead = driver.peek(fd).to_vec();
+    driver.stay_behind(fd);
+    driver.consume(fd, ahead.len());
+    let mut buf = [0; 16];
+    let mut own = |expected: &[u8]| {
+        // SAFETY: the buffer outlives the call.
+        let count = unsafe { Masked.recv(fd, buf.as_mut_ptr(), buf.len(), libc::MSG_DONTWAIT) };
+        assert_eq!(&buf[..usize::try_from(count).unwrap()], expected);
+    };
+    if ahead.is_empty() {
+        own(b"more");
+    }
+    // A read that waits does not make it receive ahead anew.
+    assert_eq!(driver.try_read(fd, &mut [0; 4]), -libc::EAGAIN);
+    pending(submit(&mut driver, Op::AtHand { fd }, 9, 0));
+    driver.turn(Some(0));
+    theirs.write_all(b"later").unwrap();
+    assert!(completion(&mut driver).result > 0);
+    assert_eq!(driver.peek(fd), b"");
+    own(b"later");
+    driver.stay_behind(-1);
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn several_strings_go_at_once(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    driver.own(fd, false, Carries::Bytes).unwrap();
+    let parts = [&b"one "[..], b"", b"two"];
+    let iov = parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+    // SAFETY: the parts outlive the call.
+    assert_eq!(unsafe { driver.try_writev(fd, &iov) }, 7);
+    let mut buf = [0; 16];
+    assert_eq!((theirs.read(&mut buf).unwrap(), &buf[..7]), (7, &b"one two"[..]));
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+fn a_file_is_told_from_the_rest(config: &Config) {
+    let mut driver = driver(config);
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    let (fd, _theirs) = pair();
+    assert!(driver.is_file(file.as_raw_fd()));
+    assert!(!driver.is_file(fd) && !driver.is_file(-1) && !driver.is_file(i32::MAX));
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
 }
 
 fn nothing_is_used_up_twice(config: &Config) {

@@ -15,11 +15,18 @@ use std::ffi::{CStr, c_int};
 ///
 /// `function` must have the C signature that Ruby expects for `arity`.
 pub(crate) unsafe fn method(class: VALUE, name: &CStr, function: *const (), arity: c_int) {
-    // SAFETY: as above; Ruby itself declares the parameter as a function of no known arguments.
-    unsafe {
-        let function = std::mem::transmute::<*const (), unsafe extern "C" fn() -> VALUE>(function);
-        rb_sys::rb_define_method(class, name.as_ptr(), Some(function), arity);
-    }
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_define_method(class, name.as_ptr(), Some(self::function(function)), arity) }
+}
+
+/// A function as Ruby itself declares the parameter: one of no known arguments.
+///
+/// # Safety
+///
+/// As [`method`].
+pub(crate) unsafe fn function(function: *const ()) -> unsafe extern "C" fn() -> VALUE {
+    // SAFETY: as above.
+    unsafe { std::mem::transmute(function) }
 }
 
 /// The same for a method of the module itself.
@@ -78,6 +85,9 @@ pub(crate) fn run_loop(ruby: &Ruby) -> Result<(), Error> {
                 installed.set(scheduler::install(looped));
                 loop {
                     fiber::run_ready(looped);
+                    if (*looped).is_gone() {
+                        return QFALSE;
+                    }
                     server::forget_closed(looped);
                     if (*looped).failure != QNIL || (*looped).runtime.stopping() || !(*looped).has_work() {
                         return QFALSE;

@@ -9,6 +9,7 @@
 //! What lies in a place has changed hands: if whoever it was for is interrupted before they go on, they hand it to the
 //! next.
 
+use crate::fiber::RAISED;
 use crate::line::{Line, Turn};
 use crate::looped::{QFALSE, QNIL, QTRUE};
 use crate::party::Party;
@@ -173,7 +174,12 @@ unsafe fn wait(channel: *mut Channel, side: Side, value: VALUE, until: u64) -> E
             let value = (*line).leave(place);
             if waited.tag != 0 {
                 if matches!((side, turn), (Side::Takers, Turn::Served)) {
+                    let raised = if waited.tag == RAISED { rb_sys::rb_errinfo() } else { QNIL };
                     wake((*channel).give_back(value));
+                    if waited.tag == RAISED {
+                        // Whoever is woken may have run Ruby code that has rescued something.
+                        rb_sys::rb_set_errinfo(raised);
+                    }
                 }
                 rb_jump_tag(waited.tag);
             }

@@ -1,7 +1,6 @@
 //! The descriptor behind whatever a caller names: a connection, an IO, or a number.
 
 use crate::connection::Connection;
-use crate::looped;
 use crate::raise;
 use crate::typed;
 use nyario_core::sys::Fd;
@@ -18,7 +17,7 @@ pub(crate) unsafe fn of_connection(object: VALUE) -> Fd {
     unsafe {
         match of_open(object) {
             Some(fd) => fd,
-            None => raise::io("closed connection"),
+            None => raise::closed(),
         }
     }
 }
@@ -31,13 +30,7 @@ pub(crate) unsafe fn of_connection(object: VALUE) -> Fd {
 #[inline]
 pub(crate) unsafe fn of_open(object: VALUE) -> Option<Fd> {
     // SAFETY: as above.
-    unsafe {
-        let Connection { conn, looped: id, .. } = *typed::unwrap::<Connection>(object);
-        let looped = looped::running();
-        // Another thread's loop, or a later one of this thread, has other connections by the same names.
-        let open = !looped.is_null() && (*looped).id == id && (*looped).runtime.conns().is_open(conn);
-        open.then(|| conn.fd())
-    }
+    unsafe { (*typed::unwrap::<Connection>(object)).open() }
 }
 
 /// The descriptor of anything that has one; raises a TypeError for what has none, an IOError for what is closed, a

@@ -32,7 +32,9 @@ pub(crate) unsafe fn end(looped: *mut Looped) -> Result<(), Error> {
             }
             let step = protect(|| {
                 fiber::run_ready(looped);
-                (*looped).runtime.turn(true, false);
+                if !(*looped).is_gone() {
+                    (*looped).runtime.turn(true, false);
+                }
                 QNIL
             });
             outcome = outcome.and(step.map(drop));

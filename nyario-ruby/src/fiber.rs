@@ -3,6 +3,7 @@
 //! Ruby frees the stack of a fiber that has ended after a transfer only when it collects it, so ours do not end: they
 //! take one job after the other, and rest in a pool between two.
 
+use crate::connection;
 use crate::looped::{self, DROPPED, Job, Looped, NO_SLOT, QNIL, Slot};
 use crate::task::{self, Task};
 use crate::{errors, timer, typed};
@@ -112,7 +113,7 @@ unsafe extern "C" fn run(slot: VALUE) -> VALUE {
     unsafe {
         match (&(*looped).waiters)[slot as usize].job {
             Job::Serve { conn, callable } => {
-                let connection = crate::connection::wrap(conn, (*looped).id);
+                let connection = connection::wrap(conn, (*looped).id);
                 let call = rb_sys::rb_intern(c"call".as_ptr());
                 rb_sys::rb_funcallv(callable, call, 1, &connection);
             }
@@ -144,7 +145,9 @@ pub(crate) unsafe fn end(looped: *mut Looped, slot: Slot, error: VALUE, early: b
         let told = error != QNIL && !early && !is_ordinary(looped, error);
         match job {
             Job::Serve { conn, .. } => {
-                (*looped).runtime.finish(conn);
+                if !connection::handing::take_back(looped, conn) {
+                    (*looped).runtime.finish(conn);
+                }
                 if told {
                     report("nyario: a handler failed, its connection is closed: ", error);
                 }

@@ -1,12 +1,12 @@
 //! `Nyario.group`: tasks that end with the block that they were begun in.
 
-use crate::fiber::RAISED;
+use crate::fiber::{self, RAISED};
 use crate::looped::{self, Looped, QNIL};
 use crate::party::Party;
 use crate::task::{self, cancel_one};
 use crate::typed::{self, DataType, Typed};
 use crate::{api, errors, raise};
-use rb_sys::{VALUE, rb_errinfo, rb_gc_mark, rb_jump_tag, rb_protect, rb_set_errinfo};
+use rb_sys::{VALUE, rb_errinfo, rb_gc_mark, rb_jump_tag, rb_set_errinfo};
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 
@@ -105,12 +105,6 @@ unsafe fn cancel_all(group: *mut Group) {
     }
 }
 
-unsafe extern "C" fn cancel_protected(group: VALUE) -> VALUE {
-    // SAFETY: called below with the group that it is.
-    unsafe { cancel_all(group as *mut Group) };
-    QNIL
-}
-
 /// `Nyario.group { |group| }`.
 pub(crate) unsafe extern "C" fn group(_: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held; nothing here has a destructor, no borrow outlives its statement, and the
@@ -137,20 +131,9 @@ pub(crate) unsafe extern "C" fn group(_: VALUE) -> VALUE {
         );
         let group = typed::unwrap::<Group>(object);
         (*group).unwinding = errors::unwinding(rb_sys::rb_str_new_cstr(c"a task of the group failed".as_ptr()));
-        let mut tag = 0;
-        let value = rb_protect(Some(yield_to_block), object, &mut tag);
-        (*looped).unraise((*group).unwinding);
-        let mut raised = if tag == RAISED { rb_errinfo() } else { QNIL };
-        if raised == (*group).unwinding {
-            rb_set_errinfo(QNIL);
-            (tag, raised) = (0, QNIL);
-        }
-        (*group).state = State::Waiting;
-        let tag = finish(group, tag, raised);
-        (*group).state = State::Ended;
-        if tag != 0 {
-            rb_jump_tag(tag);
-        }
+        let mut call = Call { object, left: true };
+        let call = (&raw mut call) as VALUE;
+        let value = rb_sys::rb_ensure(Some(run), call, Some(finish), call);
         if (*group).failure != QNIL {
             rb_sys::rb_exc_raise((*group).failure);
         }
@@ -159,24 +142,53 @@ pub(crate) unsafe extern "C" fn group(_: VALUE) -> VALUE {
     }
 }
 
-unsafe extern "C" fn yield_to_block(object: VALUE) -> VALUE {
-    // SAFETY: called above, under `rb_protect`.
-    unsafe { rb_sys::rb_yield(object) }
+/// A call of [`group`].
+struct Call {
+    object: VALUE,
+    /// Something that is not the group's own leaves the block.
+    left: bool,
 }
 
-/// Waits for all tasks; cancels them once something has been raised in the block, here, or by one of them. Returns Ruby's
-/// tag of what is to be handed on: of several exceptions the first. What is no exception stays where Ruby keeps it.
-unsafe fn finish(group: *mut Group, mut tag: c_int, mut raised: VALUE) -> c_int {
+unsafe extern "C" fn run(call: VALUE) -> VALUE {
+    unsafe extern "C" fn yield_to_block(object: VALUE) -> VALUE {
+        // SAFETY: called below with the group's object.
+        unsafe { rb_sys::rb_yield(object) }
+    }
+    unsafe extern "C" fn rescue(object: VALUE, error: VALUE) -> VALUE {
+        // SAFETY: as above.
+        unsafe {
+            if error != (*typed::unwrap::<Group>(object)).unwinding {
+                rb_sys::rb_exc_raise(error);
+            }
+        }
+        QNIL
+    }
+    // SAFETY: it is the call above; may raise. The list of classes ends with a 0.
+    unsafe {
+        let call = call as *mut Call;
+        let (object, class) = ((*call).object, errors::unwinding_class());
+        let none: VALUE = 0;
+        let value = rb_sys::rb_rescue2(Some(yield_to_block), object, Some(rescue), object, class, none);
+        (*call).left = false;
+        value
+    }
+}
+
+/// Waits for all tasks; cancels them once something has been raised in the block, here, or by one of them. Of several
+/// exceptions the first goes on its way: Ruby keeps what leaves the block.
+unsafe extern "C" fn finish(call: VALUE) -> VALUE {
     // SAFETY: as in `group`.
     unsafe {
+        let Call { object, left } = *(call as *const Call);
+        let group = typed::unwrap::<Group>(object);
+        let leaving = if left { rb_errinfo() } else { QNIL };
+        (*(*group).looped).unraise((*group).unwinding);
+        (*group).state = State::Waiting;
+        let (mut tag, mut raised) = (0, QNIL);
         while !(*group).tasks.is_empty() {
-            if (*group).state == State::Waiting && (tag != 0 || (*group).failure != QNIL) {
+            if (*group).state == State::Waiting && (left || tag != 0 || (*group).failure != QNIL) {
                 (*group).state = State::Cancelled;
-                let mut failed = 0;
-                rb_protect(Some(cancel_protected), group as VALUE, &mut failed);
-                if failed != 0 {
-                    rb_set_errinfo(QNIL);
-                }
+                cancel_all(group);
                 continue;
             }
             let party = Party::here();
@@ -194,10 +206,20 @@ unsafe fn finish(group: *mut Group, mut tag: c_int, mut raised: VALUE) -> c_int 
                 raised = if tag == RAISED { rb_errinfo() } else { QNIL };
             }
         }
-        if tag == RAISED {
-            rb_set_errinfo(raised);
+        (*group).state = State::Ended;
+        let failure = (*group).failure;
+        if failure != QNIL && (left || tag != 0) && leaving != failure && raised != failure {
+            // Something else goes on its way.
+            fiber::report("nyario: a task failed: ", failure);
         }
-        tag
+        if tag != 0 && !left {
+            if tag == RAISED {
+                rb_set_errinfo(raised);
+            }
+            rb_jump_tag(tag);
+        }
+        std::hint::black_box((object, leaving, raised));
+        QNIL
     }
 }
 

@@ -22,6 +22,8 @@ mod ending;
 mod ensuring;
 mod errors;
 mod fiber;
+#[cfg(not(ruby_gte_4_0))]
+mod fork;
 mod group;
 mod inspect;
 mod io;
@@ -51,6 +53,11 @@ use magnus::{Error, Module, Ruby};
 fn init(ruby: &Ruby) -> Result<(), Error> {
     nyario_core::local::watch_forks();
     let nyario = ruby.define_module("Nyario")?;
+    // SAFETY: Ruby loads the extension with the GVL held.
+    #[cfg(not(ruby_gte_4_0))]
+    unsafe {
+        fork::define()
+    };
     nyario.const_set("VERSION", env!("CARGO_PKG_VERSION"))?;
     // SAFETY: the extension is being loaded.
     unsafe {

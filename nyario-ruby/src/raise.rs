@@ -36,6 +36,17 @@ pub(crate) unsafe fn io(message: &str) -> ! {
     unsafe { with(rb_eIOError, message) }
 }
 
+/// Raises what a connection that is closed raises.
+///
+/// # Safety
+///
+/// The GVL is held.
+#[cold]
+pub(crate) unsafe fn closed() -> ! {
+    // SAFETY: as above.
+    unsafe { io("closed connection") }
+}
+
 /// Raises an ArgumentError.
 ///
 /// # Safety
@@ -93,6 +104,16 @@ pub(crate) unsafe fn new(class: VALUE, message: &str) -> VALUE {
         let text = rb_str_new(message.as_ptr().cast::<c_char>(), message.len() as c_long);
         rb_sys::rb_exc_new_str(class, text)
     }
+}
+
+/// Raises what `protect` has caught, once more.
+///
+/// # Safety
+///
+/// The GVL is held.
+pub(crate) unsafe fn again(error: magnus::Error) -> ! {
+    // SAFETY: as above; the error owns nothing but the exception.
+    unsafe { magnus::rb_sys::resume_error(error) }
 }
 
 /// What the core's own errors mean to a Ruby caller.

@@ -9,7 +9,7 @@ use crate::typed::{self, DataType, Typed};
 use crate::{api, errors, keyword, moment, raise};
 use magnus::{Class, Error, Module, RModule, Ruby};
 use nyario_core::sys::{Kernel, Linux};
-use rb_sys::{VALUE, rb_gc_mark, rb_jump_tag};
+use rb_sys::{VALUE, rb_jump_tag};
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 
@@ -53,9 +53,20 @@ impl Typed for Task {
         // SAFETY: each is nil or a live object.
         unsafe {
             for value in [self.name, self.value, self.error, self.cancel, self.group, self.object] {
-                rb_gc_mark(value);
+                typed::mark_movable(value);
             }
             self.joiners.mark();
+        }
+    }
+
+    fn compact(&mut self) {
+        // SAFETY: marked as movable.
+        unsafe {
+            for value in [&mut self.name, &mut self.value, &mut self.error, &mut self.cancel] {
+                typed::follow(value);
+            }
+            typed::follow(&mut self.group);
+            typed::follow(&mut self.object);
         }
     }
 }

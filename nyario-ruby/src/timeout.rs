@@ -64,23 +64,29 @@ unsafe fn within(until: u64) -> VALUE {
         let narrower = if before == QNIL { until } else { until.min(rb_sys::rb_num2ll(before) as u64) };
         let value = rb_sys::rb_ll2inum(narrower.min(i64::MAX as u64) as c_longlong);
         rb_sys::rb_thread_local_aset(thread, key(), value);
-        let unwinding = own_exception();
         let looped = looped::running();
         let fiber = rb_sys::rb_fiber_current();
+        let off_loop = looped.is_null() || fiber == (*looped).root;
+        let text = if off_loop { own_text() } else { rb_sys::rb_str_new_cstr(c"the time is up".as_ptr()) };
+        let unwinding = errors::unwinding(text);
         let mut tag = 0;
-        let value = if looped.is_null() || fiber == (*looped).root {
+        let value = if off_loop {
             on_thread(until, unwinding, &mut tag)
         } else {
             on_loop(looped, fiber, until, unwinding, &mut tag)
         };
         let raised = if tag == RAISED { rb_errinfo() } else { QNIL };
         rb_sys::rb_thread_local_aset(thread, key(), before);
-        if tag == RAISED && is_own(raised, unwinding) {
+        if tag == RAISED && (raised == unwinding || (off_loop && is_told(raised, unwinding))) {
             rb_set_errinfo(QNIL);
             let error = errors::timeout("the time is up");
             let backtrace = rb_funcallv(raised, rb_intern(c"backtrace".as_ptr()), 0, std::ptr::null());
             rb_funcallv(error, rb_intern(c"set_backtrace".as_ptr()), 1, &backtrace);
             rb_sys::rb_exc_raise(error);
+        }
+        if tag == RAISED {
+            // Whatever rescues something meanwhile makes Ruby forget it.
+            rb_set_errinfo(raised);
         }
         if tag != 0 {
             rb_jump_tag(tag);
@@ -138,14 +144,11 @@ unsafe fn on_thread(until: u64, unwinding: VALUE, tag: &mut c_int) -> VALUE {
     }
 }
 
-/// What a call raises: its text tells it from all others.
-unsafe fn own_exception() -> VALUE {
+/// A text that tells the call from all others.
+unsafe fn own_text() -> VALUE {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     // SAFETY: called with the GVL held; the format fits what it is given.
-    unsafe {
-        let text = rb_sys::rb_sprintf(c"the time is up (call %llu)".as_ptr(), CALLS.fetch_add(1, Ordering::Relaxed));
-        errors::unwinding(text)
-    }
+    unsafe { rb_sys::rb_sprintf(c"the time is up (call %llu)".as_ptr(), CALLS.fetch_add(1, Ordering::Relaxed)) }
 }
 
 unsafe fn message(error: VALUE) -> VALUE {
@@ -153,13 +156,10 @@ unsafe fn message(error: VALUE) -> VALUE {
     unsafe { rb_funcallv(error, rb_intern(c"message".as_ptr()), 0, std::ptr::null()) }
 }
 
-/// Whether that was raised by this call.
-unsafe fn is_own(raised: VALUE, unwinding: VALUE) -> bool {
+/// Whether `Timeout.timeout` has raised that for this call.
+unsafe fn is_told(raised: VALUE, unwinding: VALUE) -> bool {
     // SAFETY: as above.
-    unsafe {
-        raised == unwinding
-            || (errors::is_unwinding(raised) && rb_sys::rb_str_equal(message(raised), message(unwinding)) == QTRUE)
-    }
+    unsafe { errors::is_unwinding(raised) && rb_sys::rb_str_equal(message(raised), message(unwinding)) == QTRUE }
 }
 
 /// # Safety

@@ -9,8 +9,34 @@ pub(crate) trait Typed: Sized + 'static {
     const NAME: &'static CStr;
     const TYPE: &'static DataType;
 
-    /// Marks the Ruby values that it holds.
+    /// Marks the Ruby values that it holds: with `rb_gc_mark` those that have to stay where they are, with [`mark_movable`]
+    /// those that [`compact`](Self::compact) follows.
     fn mark(&self);
+
+    /// Follows the values that compaction has moved, by [`follow`].
+    fn compact(&mut self) {}
+}
+
+/// Marks a value that may be moved.
+///
+/// # Safety
+///
+/// The collector marks, and the value is nil or a live object.
+#[inline]
+pub(crate) unsafe fn mark_movable(value: VALUE) {
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_gc_mark_movable(value) }
+}
+
+/// Finds out where a value marked as movable is now.
+///
+/// # Safety
+///
+/// The collector compacts.
+#[inline]
+pub(crate) unsafe fn follow(value: &mut VALUE) {
+    // SAFETY: as above.
+    *value = unsafe { rb_sys::rb_gc_location(*value) };
 }
 
 /// Ruby's description of a kind of object. It is constant, so threads may share it.
@@ -28,7 +54,7 @@ impl DataType {
                 dmark: Some(mark::<T>),
                 dfree: Some(free::<T>),
                 dsize: Some(size::<T>),
-                dcompact: None,
+                dcompact: Some(compact::<T>),
                 reserved: [null_mut(); 1],
             },
             parent: std::ptr::null(),
@@ -41,6 +67,11 @@ impl DataType {
 unsafe extern "C" fn mark<T: Typed>(data: *mut c_void) {
     // SAFETY: Ruby hands in what `wrap` put there.
     unsafe { (*data.cast::<T>()).mark() }
+}
+
+unsafe extern "C" fn compact<T: Typed>(data: *mut c_void) {
+    // SAFETY: Ruby hands in what `wrap` put there, while nothing else runs.
+    unsafe { (*data.cast::<T>()).compact() }
 }
 
 unsafe extern "C" fn free<T: Typed>(data: *mut c_void) {

@@ -1,5 +1,6 @@
 //! Waiting without the GVL.
 
+use crate::connection;
 use crate::looped::Looped;
 use nyario_core::driver::Waker;
 use nyario_core::sys::Linux;
@@ -26,6 +27,7 @@ pub(crate) unsafe fn turn(looped: *mut Looped) {
         if busy || (*looped).runtime.has_news() || (*looped).runtime.stopping() {
             return;
         }
+        connection::forgotten::close(looped);
         let mut turn = Turn { looped, waker: (*looped).runtime.driver().waker() };
         let flags = (RB_NOGVL_INTR_FAIL | RB_NOGVL_UBF_ASYNC_SAFE) as i32;
         // The wake-up outlives the call: one that comes before the wait ends it at once, so no signal is lost between

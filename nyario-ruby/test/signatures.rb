@@ -9,7 +9,7 @@ module Signatures
   def self.environment
     @environment ||= begin
       loader = RBS::EnvironmentLoader.new
-      loader.add(library: "timeout", version: nil)
+      %w[socket timeout].each { |library| loader.add(library: library, version: nil) }
       loader.add(path: Pathname(File.expand_path("../sig", __dir__)))
       RBS::Environment.from_loader(loader).resolve_type_names
     end

@@ -175,6 +175,28 @@ class TestChannel < NyarioTest
     end
   end
 
+  def test_a_value_and_the_end_of_the_time_at_once_do_not_end_the_next_wait
+    isolated do
+      Nyario.run do
+        channel = Nyario::Channel.new(0)
+        Nyario.spawn { Nyario.sleep(0.004) || channel.push(:value) }
+        taker = Nyario.spawn do
+          value = channel.pop(timeout: 0.005)
+          began = now
+          sleep 0.03
+          [value, now - began]
+        end
+        Nyario.sleep(0)
+        # Both times pass before the loop looks.
+        moment = now + 0.01
+        nil while now < moment
+        value, slept = taker.value
+        assert_equal :value, value
+        assert_operator slept, :>=, 0.03
+      end
+    end
+  end
+
   def test_between_threads_and_loops_nothing_is_lost
     isolated do
       channel = Nyario::Channel.new(3)
@@ -242,6 +264,21 @@ class TestChannel < NyarioTest
     end
   end
 
+  def test_what_was_handed_over_is_marked
+    isolated do
+      Nyario.run do
+        channel = Nyario::Channel.new(0)
+        takers = Array.new(100) { Nyario.spawn { channel.pop } }
+        Nyario.sleep(0)
+        hand_over(channel, 100)
+        # Nobody has taken it up.
+        GC.start
+        Array.new(20_000) { |n| "other #{n}" }
+        assert_equal Array.new(100) { |n| "handed #{n}" }, takers.map(&:value)
+      end
+    end
+  end
+
   def test_fibers_of_a_loop_that_has_ended_and_threads_of_a_parent_are_passed_over
     isolated do
       channel = Nyario::Channel.new(0)
@@ -272,6 +309,14 @@ class TestChannel < NyarioTest
     end
   end
 
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  def hand_over(channel, count)
+    count.times { |n| channel << "handed #{n}" }
+  end
+
   # A scheduler that knows how to block and to close, which is all that this needs.
   class Plain
     def initialize
@@ -289,15 +334,14 @@ class TestChannel < NyarioTest
     end
 
     def unblock(_blocker, fiber)
-      @ready << fiber if @blocked.delete(fiber) || true
+      @ready << fiber
     end
 
     def close
-      until @ready.empty? && @blocked.empty?
-        fiber = @ready.shift || @blocked.keys.first
-        @blocked.delete(fiber)
-        Kernel.sleep(0.002)
-        fiber.resume(false)
+      until @blocked.empty?
+        fiber = @ready.shift || @blocked.compact.keys.first
+        Kernel.sleep(@blocked.delete(fiber) || 0)
+        fiber.resume
       end
     end
 

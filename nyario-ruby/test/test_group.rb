@@ -144,6 +144,33 @@ class TestGroup < NyarioTest
     end
   end
 
+  def test_a_failure_that_comes_while_the_block_is_left_is_reported_and_not_raised_later
+    isolated do
+      errors = stderr_of do
+        Nyario.run do
+          assert_raises(IndexError) do
+            Nyario.group do |outer|
+              outer.spawn { Nyario.sleep(0.002) || raise(KeyError, "outer") }
+              Nyario.group do |inner|
+                inner.spawn do
+                  Nyario.sleep(60)
+                ensure
+                  Nyario.sleep(0.01)
+                end
+                inner.spawn { raise IndexError }
+              end
+            end
+          end
+          Nyario.sleep(0)
+          # Whoever asks for the value has heard.
+          assert_raises(KeyError) { Nyario.group { |group| group.spawn { raise KeyError, "asked" }.value } }
+        end
+      end
+      assert_equal 1, errors.scan("a task failed").size, errors
+      assert_match(/outer/, errors)
+    end
+  end
+
   def test_a_cancelled_task_is_no_failure
     isolated do
       Nyario.run do

@@ -13,7 +13,7 @@ class HooksTest < Minitest::Test
     end
 
     def raise(exception)
-      fiber.raise(exception) if alive?
+      fiber.raise(exception)
     end
   end
 
@@ -217,7 +217,52 @@ class HooksTest < Minitest::Test
       left = Fiber.schedule { hooks.blocking_operation_wait(-> { Kernel.sleep }) rescue @left = $!.message }
       sleep 0.001
       left.raise("left")
+      sleep 0.001 until @left
       assert_equal "left", @left
+    end
+  end
+
+  # It works on what the fiber lends it.
+  def test_a_blocking_operation_has_ended_when_its_fiber_goes_on
+    with_hooks do |hooks|
+      order, entered = [], false
+      operation = lambda do
+        entered = true
+        Kernel.sleep
+      ensure
+        Thread.handle_interrupt(Object => :never) { Kernel.sleep 0.01 }
+        order << :ended
+      end
+      fiber = Fiber.schedule do
+        hooks.blocking_operation_wait(operation)
+      rescue RuntimeError
+        order << :left
+      end
+      sleep 0.001 until entered
+      fiber.raise("left")
+      sleep 0.001 until order.size == 2
+      assert_equal %i[ended left], order
+    end
+  end
+
+  def test_so_many_blocking_operations_at_a_time
+    with_hooks do |hooks|
+      running, most, done = 0, 0, 0
+      operation = lambda do
+        most = [most, running += 1].max
+        Kernel.sleep 0.002
+        running -= 1
+      end
+      40.times { Fiber.schedule { hooks.blocking_operation_wait(operation); done += 1 } }
+      sleep 0.001 until done == 40
+      assert_operator most, :<=, 16
+      assert_operator most, :>, 1
+      child = fork do
+        Fiber.set_scheduler(Nyario::Scheduler.new)
+        Fiber.schedule { exit!(Fiber.scheduler.blocking_operation_wait(-> { 5 })) }
+        Fiber.scheduler.run
+      end
+      assert_equal 5, Process.wait2(child).last.exitstatus
     end
   end
 

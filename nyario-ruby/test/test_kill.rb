@@ -180,6 +180,60 @@ class TestKill < NyarioTest
     end
   end
 
+  def test_what_has_been_unblocked_and_raised_in_wakes_no_other
+    isolated do
+      seen = []
+      scheduled do
+        20.times do |n|
+          queue = Queue.new
+          inner = nil
+          Fiber.schedule do
+            inner = Fiber.new { queue.pop }
+            inner.resume
+          rescue KeyError
+            seen << n
+          end
+          queue << n
+          inner.raise(KeyError, "up")
+          # It gets the place of the one before.
+          Fiber.schedule do
+            before = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+            Fiber.new { sleep 0.005 }.resume
+            assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - before, :>=, 0.005
+            seen << :slept
+          end
+        end
+      end
+      assert_equal [*0...20] + [:slept] * 20, seen.sort_by { |item| item.is_a?(Integer) ? item : 20 }
+    end
+  end
+
+  def test_a_fiber_that_is_handed_control_past_the_loop_and_ends
+    isolated do
+      seen = []
+      # The others stay where they are, so this scheduler would never end.
+      Fiber.set_scheduler(Nyario::Scheduler.new)
+      10.times do |n|
+        one = other = nil
+        other = Fiber.schedule do
+          sleep
+        rescue KeyError
+          # Whoever raised has not waited for its turn, and ends before it comes.
+          one.transfer
+        end
+        Fiber.schedule do
+          one = Fiber.current
+          other.raise(KeyError, "up")
+          seen << n
+        end
+      end
+      3.times { 20.times { |n| Fiber.schedule { sleep 0.001; seen << n } } }
+      Fiber.schedule { sleep 0.02; raise Interrupt, "enough" }
+      assert_raises(Interrupt) { Fiber.scheduler.run }
+      assert_equal [*0...10] + ([*0...20] * 3).sort, seen.first(10) + seen.drop(10).sort
+    end
+  end
+
   if Fiber.method_defined?(:kill)
     def test_killed_fibers_clean_up
       isolated do

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "helper"
+require "tempfile"
 
 # Reading up to a separator, and so many bytes.
 class TestLines < NyarioTest
@@ -47,6 +48,13 @@ class TestLines < NyarioTest
       assert_equal text[0, 2_500_000], c.read_exactly(2_500_000)
       assert_raises(EOFError) { c.read_exactly(500_001) }
       assert_equal text[2_500_000..], c.read_exactly(500_000)
+    end
+  end
+
+  def test_no_memory_is_taken_for_what_does_not_come
+    heard("ab") do |c|
+      assert_raises(EOFError) { c.read_exactly(2**45) }
+      assert_equal "ab", c.read
     end
   end
 
@@ -115,13 +123,64 @@ class TestLines < NyarioTest
     end
   end
 
-  def test_what_has_no_place_for_what_comes_too_early
-    isolated do
-      reader, = IO.pipe
-      in_loop do
-        assert_raises(TypeError) { Nyario.read_until(reader, "\n") }
-        assert_raises(TypeError) { Nyario.read_exactly(reader.fileno, 1) }
+  def test_of_an_io_of_ruby
+    both do
+      reader, writer = IO.pipe
+      writer.write("one\r\ntwo\r\nrest of it")
+      assert_equal "one\r\n", Nyario.read_until(reader, "\r\n")
+      assert_equal "two\r\n", Nyario.read_until(reader, "\r\n", limit: 5)
+      # What came too early is Ruby's to read, and nyario's.
+      assert_equal "re", reader.readpartial(2)
+      assert_equal "st", Nyario.read_exactly(reader, 2)
+      assert_equal " of", Nyario.read(reader, 3)
+      assert_raises(Nyario::LimitError) { Nyario.read_until(reader, "\n", limit: 3) }
+      writer.close
+      assert_raises(EOFError) { Nyario.read_until(reader, "\n") }
+      assert_raises(EOFError) { Nyario.read_exactly(reader, 4) }
+      assert_equal " it", Nyario.read_exactly(reader, 3)
+      assert_nil Nyario.read_until(reader, "\n")
+      assert_equal "", Nyario.read_exactly(reader, 0)
+      assert_raises(EOFError) { Nyario.read_exactly(reader, 1) }
+    end
+  end
+
+  def test_of_a_file_and_of_much
+    both do
+      text = Random.new(6).bytes(300_000)
+      Tempfile.create do |file|
+        file.binmode
+        file.write("head;", text)
+        file.rewind
+        assert_equal "head;", Nyario.read_until(file, ";")
+        assert_equal text[0, 250_000], Nyario.read_exactly(file, 250_000)
+        assert_equal text[250_000..], file.read
       end
+    end
+  end
+
+  def test_an_exception_in_a_wait_for_an_io_loses_nothing
+    isolated do
+      in_loop do
+        reader, writer = IO.pipe
+        writer.write("abc")
+        assert_raises(Timeout::Error) { Timeout.timeout(0.05) { Nyario.read_exactly(reader, 10) } }
+        assert_raises(Timeout::Error) { Timeout.timeout(0.05) { Nyario.read_until(reader, "\n") } }
+        assert_equal "abc", Nyario.read(reader)
+        Nyario.spawn do
+          Nyario.sleep(0.02)
+          reader.close
+        end
+        assert_raises(IOError) { Nyario.read_until(reader, "\n") }
+      end
+    end
+  end
+
+  def test_a_number_has_no_place_for_what_comes_too_early
+    both do
+      reader, = IO.pipe
+      assert_raises(TypeError) { Nyario.read_until(reader.fileno, "\n") }
+      assert_raises(TypeError) { Nyario.read_exactly(reader.fileno, 1) }
+      assert_raises(TypeError) { Nyario.read_exactly("reader", 1) }
     end
   end
 

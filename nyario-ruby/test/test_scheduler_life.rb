@@ -17,6 +17,7 @@ class SchedulerLifeTest < Minitest::Test
         Fiber.schedule { statuses << Process.wait2(fork { exit!(3) })[1].exitstatus }
         Fiber.schedule do
           child = fork do
+            Fiber.set_scheduler(Nyario::Scheduler.new)
             Fiber.schedule { sleep 0.01; exit!(4) }
             Fiber.scheduler.run
           end

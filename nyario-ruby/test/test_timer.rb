@@ -123,6 +123,19 @@ class TestTimer < NyarioTest
     end
   end
 
+  def test_nobody_else_has_to_hold_them
+    isolated do
+      ran = []
+      begin_after(ran, 100)
+      Nyario.run do
+        GC.start
+        Array.new(20_000) { |n| "other #{n}" }
+        Nyario.sleep(0)
+      end
+      assert_equal (0...100).to_a, ran.sort
+    end
+  end
+
   def test_with_fibers_of_a_scheduler
     isolated do
       ran = []
@@ -152,6 +165,10 @@ class TestTimer < NyarioTest
   end
 
   private
+
+  def begin_after(ran, count)
+    count.times { |n| Nyario.after(0.005) { ran << n } }
+  end
 
   def now
     Process.clock_gettime(Process::CLOCK_MONOTONIC)

@@ -40,15 +40,10 @@ class TestWriteTogether < NyarioTest
   end
 
   def test_they_go_out_in_one_message
-    isolated do
-      Dir.mktmpdir do |dir|
-        handler = lambda do |c|
-          c.write("one ", "two ", "three")
-          c.read
-        end
-        first, = written(handler, UNIXServer.new("#{dir}/socket")) { |peer| peer.readpartial(100).tap { peer.close } }
-        assert_equal "one two three", first
-      end
+    both do
+      left, right = UNIXSocket.pair(:SEQPACKET)
+      assert_equal 13, Nyario.write(left, "one ", "two ", :three)
+      assert_equal "one two three", right.recv(100)
     end
   end
 
@@ -145,15 +140,22 @@ class TestWriteTogether < NyarioTest
 
   def test_a_connection_that_a_conversion_closes
     isolated do
-      closer = Struct.new(:connection) do
+      # The number is another's by the time of the write.
+      closer = Struct.new(:connection, :pair) do
         def to_s
+          number = connection.fileno
           connection.close
+          self.pair = UNIXSocket.pair
+          raise "the number is not used again" unless pair.map(&:fileno).include?(number)
+
           "x"
         end
       end
       all, = written(lambda { |c|
-        assert_raises(IOError) { c.write("a", closer.new(c)) }
+        meddler = closer.new(c)
+        assert_raises(IOError) { c.write("a", meddler) }
         assert_raises(IOError) { c.write("a", "b") }
+        meddler.pair.each { |socket| assert_equal :wait_readable, socket.read_nonblock(1, exception: false) }
       }, &:read)
       assert_equal "", all
     end

@@ -26,6 +26,15 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Receives nothing ahead from now on, for somebody who reads the socket in a way of its own. What has been received is
+    /// still to be read here.
+    pub fn stay_behind(&mut self, fd: Fd) {
+        if let Some(record) = self.ledger.fds.known(fd) {
+            record.ahead = false;
+        }
+        self.fall_behind(fd);
+    }
+
     /// Receives nothing ahead any more, so that what comes from now on is seen in the kernel. What somebody else waits to
     /// read is left to them.
     pub fn fall_behind(&mut self, fd: Fd) {

@@ -97,11 +97,13 @@ impl Address {
         }
     }
 
-    pub(super) fn is_inet(&self) -> bool {
+    /// Whether it is an IP address.
+    pub fn is_inet(&self) -> bool {
         matches!(self, Address::Inet(_))
     }
 
-    pub(super) fn family(&self) -> i32 {
+    /// `AF_*`.
+    pub fn family(&self) -> i32 {
         match self {
             Address::Inet(SocketAddr::V4(_)) => libc::AF_INET,
             Address::Inet(SocketAddr::V6(_)) => libc::AF_INET6,
@@ -110,7 +112,7 @@ impl Address {
     }
 
     /// Shows the kernel's form of the address to `work`, which must not keep the pointer.
-    pub(super) fn with_raw<R>(&self, work: impl FnOnce(*const c_void, u32) -> R) -> R {
+    pub fn with_raw<R>(&self, work: impl FnOnce(*const c_void, u32) -> R) -> R {
         match self {
             Address::Inet(SocketAddr::V4(inet)) => {
                 // SAFETY: zeroes are a valid sockaddr_in.

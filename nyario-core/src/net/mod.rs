@@ -12,7 +12,7 @@ mod vector;
 pub use address::Address;
 pub use datagram::datagram;
 pub use message::{recv, recvfrom, recvmsg, send, sendmsg, sendto};
-pub use names::{Found, Hints, dial, getaddrinfo, getnameinfo, look_up, resolve};
+pub use names::{Found, Hints, dial, getaddrinfo, getnameinfo, is_name, look_up, look_up_text, resolve};
 pub use passing::{recv_fd, send_fd};
 pub use poll::{Set, poll, select};
 pub use transfer::{sendfile, splice};

@@ -188,8 +188,32 @@ pub fn resolve<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<
     };
     let (host, port) = named(text).ok_or(unread)?;
     let host = CString::new(host).map_err(|_| unread)?;
-    let hints = Hints { kind: libc::SOCK_STREAM, ..Hints::default() };
-    let mut addresses = getaddrinfo(looped, Some(&host), None, hints)?.addresses();
+    at_port(&getaddrinfo(looped, Some(&host), None, STREAMS)?, port)
+}
+
+/// The addresses of a host's name with a port, looked up on the calling thread, which may wait long for the answer. There
+/// is at least one.
+///
+/// # Errors
+///
+/// `EINVAL` for text that is no name and port, and as [`look_up`].
+pub fn look_up_text(text: &str) -> Result<Vec<Address>, Errno> {
+    let (host, port) = named(text).ok_or(Errno(libc::EINVAL))?;
+    let host = CString::new(host).map_err(|_| Errno(libc::EINVAL))?;
+    at_port(&look_up(Some(&host), None, STREAMS)?, port)
+}
+
+/// Whether a text is a host's name and a port.
+pub fn is_name(text: &str) -> bool {
+    named(text).is_some()
+}
+
+/// Hints for a host's addresses.
+const STREAMS: Hints = Hints { flags: 0, family: 0, kind: libc::SOCK_STREAM, protocol: 0 };
+
+/// What was found, with a port.
+fn at_port(found: &Found, port: u16) -> Result<Vec<Address>, Errno> {
+    let mut addresses = found.addresses();
     for address in &mut addresses {
         if let Address::Inet(inet) = address {
             inet.set_port(port);
@@ -226,6 +250,14 @@ pub fn dial<K: Kernel + Send + Sync>(looped: &Loop<K>, text: &str) -> Result<Fd,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_with_its_port() {
+        let addresses = look_up_text("LOCALHOST:80").unwrap();
+        assert!(addresses.iter().all(|address| address.to_string().ends_with(":80")), "{addresses:?}");
+        assert_eq!(look_up_text("127.0.0.1"), Err(Errno(libc::EINVAL)));
+        assert!(is_name("localhost:80") && !is_name("a b:80"));
+    }
 
     #[test]
     fn a_name_is_told_from_what_is_mistyped() {

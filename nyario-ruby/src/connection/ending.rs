@@ -1,19 +1,34 @@
 //! The end of a connection, or of one direction.
 
+use super::{Connection, handing};
 use crate::looped::{self, QFALSE, QNIL, QTRUE};
-use crate::{api, descriptor, io, raise};
+use crate::{api, descriptor, io, raise, typed};
 use nyario_core::sys::{Kernel, Linux};
 use rb_sys::VALUE;
 
-unsafe extern "C" fn close(this: VALUE) -> VALUE {
+pub(super) unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held.
     unsafe {
         if let Some(fd) = descriptor::of_open(this) {
-            io::close(looped::running(), fd);
+            let looped = looped::running();
+            let connection = typed::unwrap::<Connection>(this);
+            (*connection).own = false;
+            if (*connection).pumps {
+                (*looped).handed.remove(&(*connection).conn.word());
+                io::close(looped, fd);
+            } else if handing::take_back(looped, (*connection).conn) {
+                // It is the pump's now, and this object's no more.
+                (*connection).looped = NO_LOOP;
+            } else {
+                io::close(looped, fd);
+            }
         }
     }
     QNIL
 }
+
+/// No loop is ever called that.
+const NO_LOOP: u64 = u64::MAX;
 
 unsafe extern "C" fn close_write(this: VALUE) -> VALUE {
     // SAFETY: as above.

@@ -4,7 +4,7 @@ use crate::io::{self, End, Source};
 use crate::looped::{QFALSE, QNIL};
 use crate::{api, raise};
 use rb_sys::VALUE;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
 
 unsafe extern "C" fn read(argc: c_int, argv: *const VALUE, this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held and `argc` arguments.
@@ -52,7 +52,7 @@ impl Line {
         unsafe {
             let (arguments, [limit, chomp]) = io::keywords(arguments, [c"limit", c"chomp"]);
             let separator = match arguments {
-                [] => rb_sys::rb_str_new(c"\n".as_ptr().cast::<c_char>(), 1),
+                [] => rb_sys::rb_default_rs,
                 [separator] => *separator,
                 _ => raise::argument("a separator at most, limit: and chomp:"),
             };

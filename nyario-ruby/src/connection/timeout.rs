@@ -18,16 +18,27 @@ unsafe extern "C" fn timeout(this: VALUE) -> VALUE {
 unsafe extern "C" fn set_timeout(this: VALUE, seconds: VALUE) -> VALUE {
     // SAFETY: as above.
     unsafe {
-        let nanos = match seconds {
-            QNIL => 0,
-            seconds => match rb_sys::NUM2DBL(seconds) {
-                number if number > 0.0 => (number * 1e9).ceil() as u64,
-                _ => raise::argument("the time-out must be above 0 seconds, or nil for none"),
-            },
-        };
-        (*typed::unwrap::<Connection>(this)).timeout = nanos;
+        (*typed::unwrap::<Connection>(this)).timeout = nanos(seconds);
     }
     seconds
+}
+
+/// A time-out as a caller says it, in nanoseconds: nil is none, which is 0.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller.
+pub(crate) unsafe fn nanos(seconds: VALUE) -> u64 {
+    if seconds == QNIL {
+        return 0;
+    }
+    // SAFETY: as above.
+    unsafe {
+        match rb_sys::NUM2DBL(seconds) {
+            number if number > 0.0 => (number * 1e9).ceil() as u64,
+            _ => raise::argument("the time-out must be above 0 seconds, or nil for none"),
+        }
+    }
 }
 
 /// # Safety

@@ -1,5 +1,6 @@
 //! Reading so many bytes.
 
+use super::gather::gather;
 use super::refuse_to_wait;
 use super::source::Source;
 use crate::looped::{self, Waited};
@@ -8,12 +9,17 @@ use nyario_core::driver::Op;
 use rb_sys::{VALUE, rb_jump_tag};
 use std::ffi::c_long;
 
+/// Memory for more than that is taken as the bytes come: who is to send them may have named any number.
+const ROOM_AT_FIRST: usize = 1 << 20;
+
+const TOO_FEW: &str = "the end has come before so many bytes";
+
 /// `Nyario.read_exactly`.
 pub(super) unsafe extern "C" fn exactly(_: VALUE, source: VALUE, count: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held.
     unsafe {
         let source = Source::of(source);
-        source.insist_on_a_connection();
+        source.insist_on_an_object();
         read_exactly(source, count)
     }
 }
@@ -23,19 +29,32 @@ pub(super) unsafe extern "C" fn exactly(_: VALUE, source: VALUE, count: VALUE) -
 ///
 /// # Safety
 ///
-/// Called from Ruby, with the GVL held; the source is a connection.
+/// Called from Ruby, with the GVL held; the source is a connection or an IO.
 pub(crate) unsafe fn read_exactly(source: Source, count: VALUE) -> VALUE {
     // SAFETY: as above; the String lies on this stack, and nobody else knows it. No borrow of the loop lives across a wait.
     unsafe {
         let Ok(wanted) = usize::try_from(rb_sys::NUM2LONG(count)) else {
             raise::argument("the number of bytes must be 0 or more");
         };
-        let text = rb_sys::rb_str_buf_new(wanted as c_long);
-        let place = rb_sys::RSTRING_PTR(text).cast_mut().cast::<u8>();
+        if !source.is_connection() {
+            return match gather(source, &|bytes| (bytes.len() >= wanted).then_some(wanted)) {
+                Ok(text) => text,
+                Err(_) => raise::of_class(c"EOFError", TOO_FEW),
+            };
+        }
+        let mut room = wanted.min(ROOM_AT_FIRST);
+        let text = rb_sys::rb_str_buf_new(room as c_long);
+        let mut place = rb_sys::RSTRING_PTR(text).cast_mut().cast::<u8>();
         let looped = looped::running();
         let (mut filled, mut deadline) = (0, 0);
         while filled < wanted {
-            let (rest, left) = (place.add(filled), wanted - filled);
+            if filled == room {
+                let more = room.min(wanted - room);
+                rb_sys::rb_str_set_len(text, filled as c_long);
+                rb_sys::rb_str_modify_expand(text, more as c_long);
+                (place, room) = (rb_sys::RSTRING_PTR(text).cast_mut().cast(), room + more);
+            }
+            let (rest, left) = (place.add(filled), room - filled);
             if let Some(ahead) = source.ahead() {
                 let count = ahead.as_slice().len().min(left);
                 rest.copy_from_nonoverlapping(ahead.as_slice().as_ptr(), count);
@@ -59,7 +78,7 @@ pub(crate) unsafe fn read_exactly(source: Source, count: VALUE) -> VALUE {
             let give_back = || source.give_back(std::slice::from_raw_parts(place, filled));
             if result == 0 {
                 give_back();
-                raise::of_class(c"EOFError", "the end has come before so many bytes");
+                raise::of_class(c"EOFError", TOO_FEW);
             }
             if result != -libc::EAGAIN {
                 give_back();

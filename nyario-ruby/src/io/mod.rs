@@ -1,11 +1,17 @@
 //! Reading and writing: what a fiber calls on whatever has a descriptor.
 
+mod accept;
+mod connect;
 mod exactly;
+mod gather;
 mod held;
 mod keywords;
+mod listen;
 mod more;
+mod names;
 mod read;
 mod several;
+pub(crate) mod socket;
 mod source;
 mod text;
 mod until;
@@ -29,6 +35,20 @@ use nyario_core::sys::Fd;
 unsafe fn refuse_to_wait() -> ! {
     // SAFETY: called with the GVL held.
     unsafe { raise::runtime("the loop's own fiber cannot wait") }
+}
+
+/// The loop that the caller runs on; raises when there is none, for what only a loop can have.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller.
+unsafe fn insist_on_a_loop() -> *mut Looped {
+    let looped = looped::running();
+    if looped.is_null() {
+        // SAFETY: as above.
+        unsafe { raise::runtime("a connection belongs to a loop that runs: this is to be called on a fiber of one") }
+    }
+    looped
 }
 
 /// Closes a descriptor; whatever waits on it fails with EBADF.
@@ -55,6 +75,9 @@ pub(crate) fn define(nyario: RModule) -> Result<(), Error> {
         api::method(singleton, c"read", read::read as *const (), -1);
         api::method(singleton, c"read_exactly", exactly::exactly as *const (), 2);
         api::method(singleton, c"read_until", until::until as *const (), -1);
+        api::method(singleton, c"accept", accept::accept as *const (), 1);
+        api::method(singleton, c"connect", connect::connect as *const (), -1);
+        api::method(singleton, c"listen", listen::listen as *const (), -1);
         api::method(singleton, c"write", write::write as *const (), -1);
     }
     Ok(())

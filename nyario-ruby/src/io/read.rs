@@ -49,7 +49,7 @@ pub(crate) unsafe fn read_from(source: Source, arguments: &[VALUE]) -> VALUE {
         if looped.is_null() {
             return blocking::read(source, max, buffer);
         }
-        let mut round = 0;
+        let (mut round, mut deadline) = (0, 0);
         loop {
             if !source.is_connection() && (round == ROUNDS || (*looped).runtime.driver().is_file(source.fd)) {
                 return read_directly(looped, source, max, buffer);
@@ -78,7 +78,9 @@ pub(crate) unsafe fn read_from(source: Source, arguments: &[VALUE]) -> VALUE {
                 count => return text::of(buffer, place, count as usize),
             }
             round += 1;
-            let deadline = source.deadline();
+            if deadline == 0 {
+                deadline = source.deadline();
+            }
             match looped::perform(looped, Op::AtHand { fd: source.fd }, deadline, |_| {}) {
                 Some(error) if error < 0 => source.fail(error, deadline),
                 Some(_) => source.insist(),

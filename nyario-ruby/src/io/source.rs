@@ -45,7 +45,10 @@ impl Source {
         // SAFETY: as above.
         unsafe {
             let connection = typed::unwrap::<Connection>(object);
-            Source { object, fd: descriptor::of_connection(object), connection }
+            match (*connection).open() {
+                Some(fd) => Source { object, fd, connection },
+                None => raise::closed(),
+            }
         }
     }
 
@@ -87,19 +90,15 @@ impl Source {
     /// The GVL is held.
     #[cold]
     pub(super) unsafe fn give_back(self, bytes: &[u8]) {
-        // SAFETY: as above; the String lies on this stack. Ruby's refusal, for want of memory, is passed over.
+        // SAFETY: as above.
         unsafe {
             if !self.connection.is_null() {
                 self.buffer().restore(bytes);
-            } else if !bytes.is_empty() && libc::lseek(self.fd, -(bytes.len() as i64), libc::SEEK_CUR) < 0 {
-                if rb_sys::RB_INTEGER_TYPE_P(self.object) {
-                    return;
-                }
-                let io = self.object;
-                let give = || rb_sys::rb_io_ungetbyte(io, rb_sys::rb_str_new(bytes.as_ptr().cast(), bytes.len() as _));
-                if magnus::rb_sys::protect(give).is_err() {
-                    rb_sys::rb_set_errinfo(crate::looped::QNIL);
-                }
+            } else if !bytes.is_empty()
+                && libc::lseek(self.fd, -(bytes.len() as i64), libc::SEEK_CUR) < 0
+                && !rb_sys::RB_INTEGER_TYPE_P(self.object)
+            {
+                super::gather::unget(self, bytes);
             }
         }
     }
@@ -119,18 +118,18 @@ impl Source {
         !self.connection.is_null()
     }
 
-    /// Raises a TypeError for what has no place to keep bytes in that were read and not asked for.
+    /// Raises a TypeError for a number, which has no place to keep bytes in that were read and not asked for.
     ///
     /// # Safety
     ///
     /// As [`of`](Self::of).
-    pub(super) unsafe fn insist_on_a_connection(self) {
-        if self.connection.is_null() {
-            // SAFETY: as above.
-            unsafe {
+    pub(super) unsafe fn insist_on_an_object(self) {
+        // SAFETY: as above.
+        unsafe {
+            if rb_sys::RB_INTEGER_TYPE_P(self.object) {
                 raise::of_class(
                     c"TypeError",
-                    "a connection is needed: nothing else has a place for what comes too early",
+                    "a number has no place for what comes too early: a connection or an IO is needed",
                 )
             }
         }
@@ -159,7 +158,9 @@ impl Source {
         // SAFETY: as above.
         unsafe {
             if !self.connection.is_null() {
-                descriptor::of_connection(self.object);
+                if (*self.connection).open().is_none() {
+                    raise::closed();
+                }
             } else if descriptor::of(self.object) != self.fd {
                 raise::io("stream closed in another thread");
             }
@@ -173,7 +174,7 @@ impl Source {
     /// As [`ahead`](Self::ahead).
     pub(super) unsafe fn is_same(self) -> bool {
         // SAFETY: as above.
-        self.connection.is_null() || unsafe { descriptor::of_open(self.object) }.is_some()
+        self.connection.is_null() || unsafe { (*self.connection).open() }.is_some()
     }
 
     /// Raises what a failed operation means to the caller: a time-out if it is past its deadline, an IOError if the

@@ -1,10 +1,12 @@
 //! Reading up to a separator.
 
+use super::gather::gather;
 use super::more::more;
 use super::source::Source;
 use crate::looped::{self, QNIL};
 use crate::{api, raise};
 use rb_sys::VALUE;
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_long, c_void};
 
 /// The most bytes that may come before the separator has, unless the caller says otherwise.
@@ -27,7 +29,7 @@ pub(super) unsafe extern "C" fn until(argc: c_int, argv: *const VALUE, _: VALUE)
         match arguments {
             [source, separator] => {
                 let source = Source::of(*source);
-                source.insist_on_a_connection();
+                source.insist_on_an_object();
                 read_until(source, *separator, limit, End::Breaks, false)
             }
             _ => raise::argument("Nyario.read_until takes a connection, a separator, and perhaps limit:"),
@@ -40,7 +42,7 @@ pub(super) unsafe extern "C" fn until(argc: c_int, argv: *const VALUE, _: VALUE)
 ///
 /// # Safety
 ///
-/// Called from Ruby, with the GVL held; the source is a connection.
+/// Called from Ruby, with the GVL held; the source is a connection or an IO.
 pub(crate) unsafe fn read_until(source: Source, separator: VALUE, limit: VALUE, end: End, chomp: bool) -> VALUE {
     // SAFETY: as above; no borrow of the loop, the separator or the buffer lives across a wait or a call that makes a
     // String.
@@ -55,6 +57,9 @@ pub(crate) unsafe fn read_until(source: Source, separator: VALUE, limit: VALUE, 
         };
         if rb_sys::RSTRING_LEN(separator) == 0 {
             raise::argument("the separator must not be empty");
+        }
+        if !source.is_connection() {
+            return until_in_io(source, separator, limit);
         }
         let looped = looped::running();
         let dropped = |found: usize| if chomp { found - rb_sys::RSTRING_LEN(separator) as usize } else { found };
@@ -76,7 +81,7 @@ pub(crate) unsafe fn read_until(source: Source, separator: VALUE, limit: VALUE, 
             let bytes = buffer.as_slice();
             let found = find(bytes, searched, separator);
             if found.map_or(bytes.len() >= limit, |found| found > limit) {
-                raise::of_class(c"Nyario::LimitError", "the separator has not come within the limit");
+                raise::of_class(c"Nyario::LimitError", TOO_LONG);
             }
             if let Some(found) = found {
                 let text = rb_sys::rb_str_new(bytes.as_ptr().cast::<c_char>(), dropped(found) as c_long);
@@ -93,12 +98,39 @@ pub(crate) unsafe fn read_until(source: Source, separator: VALUE, limit: VALUE, 
                 return QNIL;
             }
             if end == End::Breaks {
-                raise::of_class(c"EOFError", "the end has come before the separator");
+                raise::of_class(c"EOFError", TOO_SHORT);
             }
             let (ptr, count) = (bytes.as_ptr(), bytes.len());
             let text = rb_sys::rb_str_new(ptr.cast::<c_char>(), count as c_long);
             source.buffer().consume(count);
             return text;
+        }
+    }
+}
+
+const TOO_LONG: &str = "the separator has not come within the limit";
+const TOO_SHORT: &str = "the end has come before the separator";
+
+/// The same for an IO, whose own buffer keeps what has come too early.
+unsafe fn until_in_io(source: Source, separator: VALUE, limit: usize) -> VALUE {
+    let (searched, too_long) = (Cell::new(0), Cell::new(false));
+    let enough = |bytes: &[u8]| {
+        // SAFETY: called with the GVL held; it is a String.
+        let found = unsafe { find(bytes, searched.get(), separator) };
+        too_long.set(found.map_or(bytes.len() >= limit, |found| found > limit));
+        // SAFETY: as above.
+        searched.set((bytes.len() + 1).saturating_sub(unsafe { rb_sys::RSTRING_LEN(separator) } as usize));
+        if too_long.get() { Some(0) } else { found }
+    };
+    // SAFETY: as in `read_until`; the cells have no destructor.
+    unsafe {
+        let gathered = gather(source, &enough);
+        std::hint::black_box(separator);
+        match gathered {
+            Ok(_) if too_long.get() => raise::of_class(c"Nyario::LimitError", TOO_LONG),
+            Ok(text) => text,
+            Err(false) => QNIL,
+            Err(true) => raise::of_class(c"EOFError", TOO_SHORT),
         }
     }
 }

@@ -8,9 +8,11 @@
 //!   raising   what is raised in a fiber from elsewhere
 //!   vouching  which descriptors need no second look
 //!   marking   what the garbage collector is shown
+//!   bereft    loops whose thread has ended
 //!   stopping  what ends the loops of other threads
 //! ```
 
+mod bereft;
 mod marking;
 mod park;
 mod places;
@@ -27,10 +29,12 @@ pub(crate) use switch::give_way;
 pub(crate) use vouching::carry_out_for;
 pub(crate) use waiter::{DROPPED, Job, NO_SLOT, Slot};
 
+use crate::connection::handing::Handed;
 use crate::task::{self, Task};
 use crate::timer::Timers;
 use crate::typed;
 use marking::Root;
+use nyario_core::conn::ConnId;
 use nyario_core::driver::{Config, Driver, OpId, Waker};
 use nyario_core::local;
 use nyario_core::runtime::Runtime;
@@ -41,7 +45,8 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use waiter::Waiter;
 
 pub(crate) const QNIL: VALUE = rb_sys::special_consts::Qnil as VALUE;
@@ -70,7 +75,7 @@ pub(crate) struct Looped {
     /// Gone once the loop is `over`.
     pub(crate) runtime: ManuallyDrop<Runtime<Linux>>,
     /// None once the loop is over: it holds a descriptor.
-    waker: Option<Waker<Linux>>,
+    waker: Mutex<Option<Waker<Linux>>>,
     pub(crate) waiters: Vec<Waiter>,
     free: Vec<Slot>,
     /// Where each fiber is.
@@ -79,13 +84,18 @@ pub(crate) struct Looped {
     pending: Vec<Pending>,
     /// By descriptor, the IO object that asked for it last. Addresses that are compared and nothing else.
     vouchers: Vec<VALUE>,
+    /// Fibers that were unblocked when they were about to block.
+    unblocked: Vec<VALUE>,
     /// Fibers of others that are parked.
     pub(crate) guests: usize,
     /// Fibers of ours that have no job.
     pool: Vec<Slot>,
     pub(crate) ready: VecDeque<Slot>,
     pub(crate) handlers: Vec<Handler>,
-    pub(crate) timers: Timers,
+    /// Connections that were accepted for a fiber that an exception has taken away, and from which server.
+    pub(crate) unclaimed: Vec<(VALUE, ConnId)>,
+    /// The IO objects that were made of connections, by those's words.
+    pub(crate) handed: HashMap<u64, Handed>,
     /// The fiber that runs.
     pub(crate) current: Slot,
     /// Control is on its way from one fiber to the other by the loop's own doing.
@@ -96,6 +106,7 @@ pub(crate) struct Looped {
     /// How many of those that are ready may run before the others are looked at: they may be ready for ever.
     round: usize,
     pub(crate) scratch: Box<[u8]>,
+    pub(crate) timers: Timers,
     /// Jobs that have not ended.
     pub(crate) jobs: usize,
     /// The exception that ends the loop, or nil.
@@ -103,7 +114,12 @@ pub(crate) struct Looped {
     pub(crate) running: bool,
     /// Whatever would wait is refused.
     pub(crate) ending: bool,
-    over: bool,
+    over: AtomicBool,
+    /// Nobody will look at it again but for the object's end.
+    settled: AtomicBool,
+    next_bereft: *mut Looped,
+    /// The process's first thread made it.
+    main: bool,
     forks: u32,
     /// The Ruby thread that made it.
     thread: VALUE,
@@ -151,6 +167,12 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
             free(looped);
         }
     }
+    bereft::watch();
+    // SAFETY: as above.
+    let main = unsafe {
+        bereft::bury();
+        rb_sys::rb_thread_main() == thread
+    };
     let driver = Driver::new(Linux, &Config::from_env()?)?;
     let mut runtime = Runtime::new(driver);
     let waker = runtime.driver().waker();
@@ -159,28 +181,34 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
     let looped = Box::into_raw(Box::new(Looped {
         id,
         runtime: ManuallyDrop::new(runtime),
-        waker: Some(waker),
+        waker: Mutex::new(Some(waker)),
         waiters: Vec::new(),
         free: Vec::new(),
         places: HashMap::new(),
         pending: Vec::new(),
         vouchers: Vec::new(),
+        unblocked: Vec::new(),
         guests: 0,
         pool: Vec::new(),
         ready: VecDeque::new(),
         handlers: Vec::new(),
-        timers: Timers::default(),
+        unclaimed: Vec::new(),
+        handed: HashMap::new(),
         current: NO_SLOT,
         switching: false,
         root: QNIL,
         chain: 0,
         round: 0,
         scratch: vec![0; READ_MAX].into_boxed_slice(),
+        timers: Timers::default(),
         jobs: 0,
         failure: QNIL,
         running: false,
         ending: false,
-        over: false,
+        over: AtomicBool::new(false),
+        settled: AtomicBool::new(false),
+        next_bereft: null_mut(),
+        main,
         forks: local::forks(),
         thread,
         object: QNIL,
@@ -210,22 +238,35 @@ pub(crate) unsafe fn free(looped: *mut Looped) {
         let object = (*looped).object;
         stopping::strike((*looped).id);
         rb_sys::rb_gc_unregister_address(&raw mut (*looped).object);
-        (*looped).over = true;
+        (*looped).over.store(true, Ordering::Relaxed);
         (*looped).running = false;
+        (*looped).runtime.close_clients();
         ManuallyDrop::drop(&mut (*looped).runtime);
-        (*looped).waker = None;
-        // Whoever waits for a task that was left behind, on another thread, is not to wait for ever.
-        for index in 0..(*looped).waiters.len() {
-            if let Job::Run { task, .. } = (&(*looped).waiters)[index].job {
-                task::wake_joiners(typed::unwrap::<Task>(task));
-            }
-        }
+        (*looped).silence();
+        abandon_tasks(looped);
         (*looped).waiters = Vec::new();
         (*looped).handlers = Vec::new();
         (*looped).timers = Timers::default();
         (*looped).vouchers = Vec::new();
         (*looped).scratch = Box::default();
+        (*looped).settled.store(true, Ordering::Release);
         std::hint::black_box(object);
+    }
+}
+
+/// Whoever waits for a task that was left behind, on another thread, is not to wait for ever.
+///
+/// # Safety
+///
+/// The GVL is held, and the loop is over.
+unsafe fn abandon_tasks(looped: *mut Looped) {
+    // SAFETY: as above; no borrow outlives its statement.
+    unsafe {
+        for index in 0..(*looped).waiters.len() {
+            if let Job::Run { task, .. } = (&(*looped).waiters)[index].job {
+                task::wake_joiners(typed::unwrap::<Task>(task));
+            }
+        }
     }
 }
 
@@ -238,11 +279,11 @@ impl Looped {
     /// Whether nothing of it may be used any more: it has ended, or it is the parent process's.
     #[inline]
     pub(crate) fn is_gone(&self) -> bool {
-        self.over || self.forks != local::forks()
+        self.is_over() || self.forks != local::forks()
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.over
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Whether the fiber that runs is, or runs within, that task's.
@@ -260,9 +301,14 @@ impl Looped {
 
     /// Ends the loop's wait, from a thread that is not its own.
     pub(crate) fn wake(&self) {
-        if let Some(waker) = &self.waker {
+        if let Some(waker) = &*self.waker.lock().expect("nothing panics under it") {
             waker.wake();
         }
+    }
+
+    /// Lets go of the waker's descriptor.
+    fn silence(&self) {
+        *self.waker.lock().expect("nothing panics under it") = None;
     }
 
     pub(crate) fn has_work(&self) -> bool {

@@ -1,13 +1,14 @@
 //! How a fiber waits: for an operation, for somebody, or for its turn.
 
-use super::Looped;
 use super::raising::tag_of;
 use super::switch::give_way;
 use super::waiter::Slot;
+use super::{Looped, QNIL};
+use crate::fiber::RAISED;
 use nyario_core::driver::{Op, OpId, Submitted};
 use nyario_core::runtime::NOBODY;
 use nyario_core::sys::Fd;
-use rb_sys::{VALUE, rb_fiber_current, rb_jump_tag};
+use rb_sys::{VALUE, rb_errinfo, rb_fiber_current, rb_jump_tag, rb_set_errinfo};
 use std::ffi::c_int;
 use std::mem::replace;
 
@@ -77,6 +78,27 @@ impl Looped {
         }
         true
     }
+
+    /// Remembers a fiber that another thread has unblocked before it blocks: between what it has told Ruby and its
+    /// waiting, a scheduler that is extended runs Ruby code.
+    #[cold]
+    pub(crate) fn unblock_early(&mut self, fiber: VALUE) {
+        if !self.unblocked.contains(&fiber) {
+            self.unblocked.push(fiber);
+        }
+    }
+
+    /// Whether the fiber that is about to block need not.
+    #[inline]
+    pub(crate) fn was_unblocked(&mut self) -> bool {
+        if self.unblocked.is_empty() {
+            return false;
+        }
+        // SAFETY: called with the GVL held.
+        let fiber = unsafe { rb_fiber_current() };
+        let place = self.unblocked.iter().position(|&other| other == fiber);
+        place.map(|place| self.unblocked.swap_remove(place)).is_some()
+    }
 }
 
 /// Parks the fiber in `me` on the operation that it has just begun, until the operation ends or something is raised.
@@ -123,13 +145,14 @@ unsafe fn park(looped: *mut Looped, me: Slot) -> Waited {
 /// As [`give_way`].
 unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
     let mut waited = Waited { result: -libc::ECANCELED, tag: 0 };
+    let mut raised = QNIL;
     // SAFETY: as above. Ruby keeps what was raised last in the fiber itself, so of what the loop raises only the first is:
     // the rest is for the next wait. A loop that is gone has let go of all memory.
     unsafe {
         loop {
             let tag = give_way(looped, me);
             if tag != 0 {
-                waited.tag = tag;
+                (waited.tag, raised) = (tag, raised_by(tag));
                 if (*looped).is_gone() {
                     return waited;
                 }
@@ -139,11 +162,16 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
                 waiter.shielded = false;
                 waited.result = waiter.result;
                 (*looped).settle(me);
+                if waited.tag == RAISED {
+                    // A trap handler that has run on this fiber, and rescued something, has made Ruby forget it.
+                    rb_set_errinfo(raised);
+                }
                 return waited;
             }
             let (op, interrupted) = (waiter.op, replace(&mut waiter.interrupted, false));
             if tag == 0 && interrupted && waited.tag == 0 {
                 waited.tag = (*looped).take_pending(me).map_or(0, |what| tag_of(what));
+                raised = raised_by(waited.tag);
             }
             if waited.tag != 0 {
                 (&mut (*looped).waiters)[me as usize].shielded = true;
@@ -151,6 +179,12 @@ unsafe fn park_to_the_end(looped: *mut Looped, me: Slot) -> Waited {
             }
         }
     }
+}
+
+/// The exception that goes with Ruby's tag, right after it came.
+unsafe fn raised_by(tag: c_int) -> VALUE {
+    // SAFETY: called with the GVL held.
+    if tag == RAISED { unsafe { rb_errinfo() } } else { QNIL }
 }
 
 /// Lets the caller's fiber wait: `work` is told its slot, and what it came to is returned; or `None` when the caller has
@@ -214,7 +248,8 @@ pub(super) unsafe fn carry_out_as(
     vouched: bool,
     begun: impl FnOnce(OpId),
 ) -> Option<Waited> {
-    let borrows = matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. });
+    let borrows =
+        matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Writev { .. } | Op::Connect { .. } | Op::Accept { .. });
     // SAFETY: as above.
     unsafe {
         in_slot(looped, false, |slot| match (*looped).submit_as(slot, op, deadline, vouched) {

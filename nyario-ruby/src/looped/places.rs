@@ -48,7 +48,11 @@ impl Looped {
     pub(crate) fn leave(&mut self, slot: Slot) {
         let waiter = &mut self.waiters[slot as usize];
         let fiber = replace(&mut waiter.fiber, QNIL);
-        (waiter.job, waiter.bypassed, waiter.within) = (Job::None, false, NO_SLOT);
+        (waiter.job, waiter.within) = (Job::None, NO_SLOT);
+        if replace(&mut waiter.bypassed, false) {
+            // It got control back before its turn came, and the place is for the next.
+            self.ready.retain(|&other| other != slot);
+        }
         self.places.remove(&fiber);
         self.free.push(slot);
     }

@@ -166,7 +166,7 @@ pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) -> c_int {
             }
             if !(*looped).is_gone() {
                 (*looped).arrive(me);
-            } else if state == 0 {
+            } else if state == 0 && me != NO_SLOT {
                 rb_protect(Some(refuse), looped as VALUE, &mut state);
             }
             return state;
@@ -193,7 +193,7 @@ unsafe extern "C" fn turn_here(looped: VALUE) -> VALUE {
 unsafe extern "C" fn refuse(looped: VALUE) -> VALUE {
     // SAFETY: as above; it is the loop of the fiber that runs.
     unsafe {
-        if (*(looped as *const Looped)).over {
+        if (*(looped as *const Looped)).is_over() {
             raise::runtime("the loop of this fiber has ended");
         }
         raise::runtime(PARENTS)

@@ -30,13 +30,14 @@ pub(crate) use transfer::{Length, Span, answer, is_socket, readable, writable};
 
 pub(crate) use interrupt::interrupt;
 
+use crate::ensuring::ensuring;
 use crate::looped::{self, Looped, QNIL};
 use crate::typed::{self, DataType, Typed};
 use crate::{api, ending, raise, wait as turning};
 use magnus::rb_sys::{protect, resume_error};
 use magnus::{Error, RModule};
 use nyario_core::sys::{Kernel, Linux};
-use rb_sys::{VALUE, rb_gc_mark};
+use rb_sys::VALUE;
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
@@ -63,7 +64,12 @@ impl Typed for Scheduler {
 
     fn mark(&self) {
         // SAFETY: nil or a live object.
-        unsafe { rb_gc_mark(self.object) };
+        unsafe { typed::mark_movable(self.object) };
+    }
+
+    fn compact(&mut self) {
+        // SAFETY: marked as movable.
+        unsafe { typed::follow(&mut self.object) };
     }
 }
 
@@ -144,6 +150,9 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
         (*looped).root = fiber;
         loop {
             crate::fiber::run_ready(looped);
+            if (*looped).is_gone() {
+                return QNIL;
+            }
             if (*looped).failure != QNIL {
                 let failure = std::mem::replace(&mut (*looped).failure, QNIL);
                 rb_sys::rb_exc_raise(failure);
@@ -161,7 +170,7 @@ unsafe extern "C" fn run(this: VALUE) -> VALUE {
 }
 
 /// The thread ends, or its scheduler is taken away: whatever is left runs to its end. Nothing is waited for when an
-/// exception is on its way out (`exit` and interrupts included), or comes meanwhile, or the thread is killed.
+/// exception ends the process (`exit` and interrupts included), or comes meanwhile, or the thread is killed.
 unsafe extern "C" fn close(this: VALUE) -> VALUE {
     // SAFETY: Ruby calls it with the GVL held; an error has nothing left to drop when it is raised.
     unsafe {
@@ -186,25 +195,29 @@ unsafe fn end(this: VALUE) -> Result<(), Error> {
         if (*looped).knows(rb_sys::rb_fiber_current()) {
             protect(|| raise::runtime(ITS_OWN))?;
         }
-        let mut outcome = Ok(());
-        if rb_sys::rb_errinfo() == QNIL {
-            outcome = protect(|| run(this)).map(drop);
-        }
-        if (*looped).is_gone() {
-            return outcome;
-        }
-        (*looped).root = rb_sys::rb_fiber_current();
-        outcome = outcome.and(ending::end(looped));
-        if (*looped).is_gone() {
-            return outcome;
-        }
-        let failure = (*looped).failure;
-        (*scheduler).looped = std::ptr::null_mut();
-        looped::free(looped);
+        let (mut ended, mut failure) = (Ok(()), QNIL);
+        let ran = ensuring(
+            || if rb_sys::rb_errinfo() == QNIL { run(this) } else { QNIL },
+            || {
+                if (*looped).is_gone() {
+                    return;
+                }
+                (*looped).root = rb_sys::rb_fiber_current();
+                ended = ending::end(looped);
+                if (*looped).is_gone() {
+                    return;
+                }
+                failure = (*looped).failure;
+                (*scheduler).looped = std::ptr::null_mut();
+                looped::free(looped);
+            },
+        );
+        ran?;
+        ended?;
         if failure != QNIL {
-            outcome = outcome.and(protect(|| rb_sys::rb_exc_raise(failure)).map(drop));
+            protect(|| rb_sys::rb_exc_raise(failure))?;
         }
-        outcome
+        Ok(())
     }
 }
 
@@ -236,6 +249,22 @@ pub(crate) unsafe fn install(looped: *mut Looped) -> bool {
 pub(crate) unsafe fn remove() {
     // SAFETY: as above.
     unsafe { rb_sys::rb_fiber_scheduler_set(QNIL) };
+}
+
+/// Takes the scheduler of its parent from a forked child, if it is one of ours.
+///
+/// # Safety
+///
+/// The GVL is held, and nothing with a destructor is alive in the caller; may raise.
+#[cfg(not(ruby_gte_4_0))]
+pub(crate) unsafe fn detach() {
+    // SAFETY: as above. Closing a scheduler whose loop is the parent's touches nothing of that.
+    unsafe {
+        let scheduler = rb_sys::rb_fiber_scheduler_get();
+        if scheduler != QNIL && typed::is::<Scheduler>(scheduler) {
+            rb_sys::rb_fiber_scheduler_set(QNIL);
+        }
+    }
 }
 
 pub(crate) fn define(nyario: RModule) {

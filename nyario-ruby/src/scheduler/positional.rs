@@ -8,7 +8,14 @@ use super::loop_of;
 use super::transfer::{Length, Lock, Span, answer, readable, writable};
 use nyario_core::sys::Fd;
 use rb_sys::{VALUE, rb_jump_tag};
+use std::ffi::c_int;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+unsafe extern "C" {
+    /// Ruby's own; its headers leave it out. 3.3 and 3.4 call `io_pwrite` for `IO#pwrite` without the GVL. Nothing may then be
+    /// asked of Ruby that allocates or raises, and the thread may as well wait.
+    fn ruby_thread_has_gvl_p() -> c_int;
+}
 
 /// One `preadv2(2)` or `pwritev2(2)`: the result, or a negative errno.
 unsafe fn once(reads: bool, fd: Fd, base: *mut u8, len: usize, from: i64, flags: i32) -> i64 {
@@ -45,7 +52,7 @@ unsafe fn whole(reads: bool, fd: Fd, base: *mut u8, len: usize, from: i64, flags
 }
 
 unsafe fn transfer(this: VALUE, io: VALUE, buffer: VALUE, from: VALUE, span: Result<Span, i32>, reads: bool) -> VALUE {
-    // SAFETY: called with the GVL held. While the fiber waits the buffer is locked, so its memory stays where it is;
+    // SAFETY: called with the GVL held, or as Ruby calls `io_pwrite` without it. While the fiber waits the buffer is locked, so its memory stays where it is;
     // nothing with a destructor is alive when an exception goes on its way.
     unsafe {
         let from = rb_sys::rb_num2ll(from);
@@ -55,6 +62,10 @@ unsafe fn transfer(this: VALUE, io: VALUE, buffer: VALUE, from: VALUE, span: Res
             Err(result) => return answer(result.into()),
         };
         let fd = rb_sys::rb_io_descriptor(io);
+        if ruby_thread_has_gvl_p() == 0 {
+            let (done, result) = whole(reads, fd, base, room, from, 0);
+            return told(done, result);
+        }
         let looped = loop_of(this);
         let (done, result) = whole(reads, fd, base, room, from, libc::RWF_NOWAIT);
         if result != -i64::from(libc::EAGAIN) && result != -i64::from(libc::EOPNOTSUPP) {

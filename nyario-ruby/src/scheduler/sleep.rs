@@ -15,9 +15,16 @@ pub(super) unsafe extern "C" fn kernel_sleep(argc: c_int, argv: *const VALUE, th
             [duration, ..] => *duration,
         };
         let until = deadline(duration);
+        if duration != QNIL && rb_sys::NUM2DBL(duration) < 0.0 {
+            raise::argument("time interval must not be negative");
+        }
         let looped = loop_of(this);
-        let zero = duration != QNIL && rb_sys::NUM2DBL(duration) <= 0.0;
-        let waited = if zero { looped::yield_to(looped, None) } else { looped::block(looped, until) };
+        let zero = duration != QNIL && rb_sys::NUM2DBL(duration) == 0.0;
+        let waited = match zero {
+            true => looped::yield_to(looped, None),
+            false if (*looped).was_unblocked() => return QTRUE,
+            false => looped::block(looped, until),
+        };
         match waited {
             None if duration == QNIL => raise::runtime("the loop's own fiber cannot sleep for ever"),
             None => blocking::sleep((rb_sys::NUM2DBL(duration).max(0.0) * 1e9).ceil() as u64),
@@ -36,7 +43,11 @@ pub(super) unsafe extern "C" fn block(argc: c_int, argv: *const VALUE, this: VAL
             _ => QNIL,
         };
         let until = deadline(timeout);
-        match looped::block(loop_of(this), until) {
+        let looped = loop_of(this);
+        if (*looped).was_unblocked() {
+            return QTRUE;
+        }
+        match looped::block(looped, until) {
             None => raise::runtime("the loop's own fiber cannot block"),
             Some(waited) => end(waited),
         }
@@ -52,8 +63,11 @@ pub(super) unsafe extern "C" fn unblock(this: VALUE, _blocker: VALUE, fiber: VAL
         if looped.is_null() || (*looped).is_gone() {
             return QNIL;
         }
-        if (*looped).unblock(fiber) && looped != looped::running() {
-            (*looped).wake();
+        let other = looped != looped::running();
+        match (*looped).unblock(fiber) {
+            true if other => (*looped).wake(),
+            false if other => (*looped).unblock_early(fiber),
+            _ => {}
         }
     }
     QNIL

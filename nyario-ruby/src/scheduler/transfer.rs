@@ -1,11 +1,12 @@
 //! Reading, writing and closing.
 
-use super::loop_of;
+use super::wait::{timed_out, timeout_of};
+use super::{deadline, loop_of};
 use crate::looped::{self, Waited};
 use crate::raise;
 use magnus::rb_sys::{protect, resume_error};
 use nyario_core::driver::{Blocking, Op};
-use nyario_core::sys::{Fd, Linux};
+use nyario_core::sys::{Fd, Kernel, Linux};
 use rb_sys::{VALUE, rb_jump_tag};
 use std::ffi::{c_long, c_void};
 use std::sync::OnceLock;
@@ -182,7 +183,7 @@ unsafe fn transfer(
         };
         let fd = rb_sys::rb_io_descriptor(io);
         let looped = loop_of(this);
-        let mut done = 0;
+        let (mut done, mut until) = (0, 0);
         loop {
             let (at, left) = (span.base.add(done), span.room - done);
             let driver = (*looped).runtime.driver();
@@ -203,10 +204,17 @@ unsafe fn transfer(
                     };
                     return answer(result.into());
                 }
-                let wait = || looped::carry_out_for(looped, io, |fd| op(fd, at, left), 0);
+                if until == 0 {
+                    until = deadline(timeout_of(io));
+                }
+                let wait = || looped::carry_out_for(looped, io, |fd| op(fd, at, left), until);
                 match locked(buffer, wait) {
                     None => return answer((-libc::EAGAIN).into()),
                     Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
+                    // The network may say so, too, before it.
+                    Some(Waited { result, .. }) if result == -libc::ETIMEDOUT && (1..=Linux.now()).contains(&until) => {
+                        timed_out()
+                    }
                     Some(waited) => result = waited.result,
                 }
             }

@@ -35,9 +35,7 @@ pub(super) unsafe extern "C" fn io_wait(argc: c_int, argv: *const VALUE, this: V
         match looped::carry_out_for(loop_of(this), io, op, until) {
             None => raise::runtime("the loop's own fiber cannot wait"),
             Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
-            Some(Waited { result, .. }) if result == -libc::ETIMEDOUT && own => {
-                raise::of_class(c"IO::TimeoutError", "Blocking operation timed out!")
-            }
+            Some(Waited { result, .. }) if result == -libc::ETIMEDOUT && own => timed_out(),
             Some(Waited { result, .. }) if result == -libc::ETIMEDOUT => QFALSE,
             Some(Waited { result, .. }) if result == -libc::EBADF => raise::io("stream closed in another thread"),
             Some(Waited { result, .. }) if result < 0 => raise::system_call(result),
@@ -63,9 +61,23 @@ fn told(wanted: i32, held: i32) -> VALUE {
     }
 }
 
-/// The IO's own time-out, which Ruby has since 3.2.
-unsafe fn timeout_of(io: VALUE) -> VALUE {
-    // SAFETY: called with the GVL held; it is an IO.
+/// Tells of the IO's own time-out.
+///
+/// # Safety
+///
+/// The GVL is held, and Ruby has such time-outs.
+pub(super) unsafe fn timed_out() -> ! {
+    // SAFETY: as above.
+    unsafe { raise::of_class(c"IO::TimeoutError", "Blocking operation timed out!") }
+}
+
+/// The IO's own time-out, which Ruby has since 3.2, or nil.
+///
+/// # Safety
+///
+/// The GVL is held, and it is an IO.
+pub(super) unsafe fn timeout_of(io: VALUE) -> VALUE {
+    // SAFETY: as above.
     #[cfg(ruby_gte_3_2)]
     return unsafe { rb_sys::rb_io_timeout(io) };
     #[cfg(not(ruby_gte_3_2))]

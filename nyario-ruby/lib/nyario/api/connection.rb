@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module Nyario
-  # A connection that a server accepted, as its handler gets it. It belongs to the loop of one thread; once that loop or
-  # the handler has ended it is closed. Any other thread finds it closed.
+  # A connection: one that a server accepted, as its handler gets it, or one of {Nyario.connect} and {Nyario.accept}. It
+  # belongs to the loop of one thread. It is closed once that loop has ended; a handler's with the handler, and the others
+  # when they are collected. Any other thread finds it closed.
   #
   # Whatever waits suspends the calling fiber alone. All texts are binary. A call that an exception cuts short leaves what has
   # come to the next read.
@@ -95,7 +96,7 @@ module Nyario
     #   @since 0.1.0
 
     # @!method close
-    #   Closes it. Fibers that wait on it get an IOError. Closing twice does nothing.
+    #   Closes it, and the IO of {#to_io}. Fibers that wait on it get an IOError. Closing twice does nothing.
     #   @return [nil]
     #   @since 0.1.0
 
@@ -108,6 +109,30 @@ module Nyario
 
     # @!method closed?
     #   @return [Boolean]
+    #   @since 0.1.0
+
+    # @!method peer_address
+    #   @return [Addrinfo] whom it is to
+    #   @raise [IOError] when it is closed
+    #   @raise [SystemCallError] ENOTCONN when the peer is gone
+    #   @since 0.1.0
+
+    # @!method local_address
+    #   @return [Addrinfo] its own end's
+    #   @raise [IOError] when it is closed
+    #   @since 0.1.0
+
+    # @!method to_io
+    #   The same connection as an IO of Ruby's, for libraries that want one: `OpenSSL::SSL::SSLSocket.new(connection.to_io,
+    #   context)`, IO.select, IO.copy_stream. The IO and the connection end together, whichever is closed.
+    #
+    #   Nothing is lost. From now on nothing is received ahead, so a connection of which nothing has been read yet, as its
+    #   handler gets it, is simply a duplicate of the socket. Bytes that have been received or read ahead by then cannot go
+    #   back into it, so then the IO is one end of a pair of sockets, and two tasks carry the bytes to and fro; the connection
+    #   itself is not to be read or written any more.
+    #   @return [TCPSocket, UNIXSocket] always the same; a UNIXSocket also when it is the end of a pair
+    #   @raise [IOError] when it is closed
+    #   @raise [SystemCallError] EMFILE
     #   @since 0.1.0
 
     # @!method fileno

@@ -9,7 +9,7 @@
 #
 # Whatever waits, suspends the calling fiber and lets the others run. Outside a running loop it blocks the thread instead,
 # without the GVL, so the same code works in both places. In a trap handler that runs on the loop's own fiber, waiting
-# raises a RuntimeError.
+# raises a RuntimeError. Ractors other than the first are refused, by Ruby's own Ractor::UnsafeError.
 module Nyario
   # @!method self.register(server, callable = nil, eager: false, &block)
   #   Serves a listening socket: each of its connections is handed to the handler on a fiber of its own, and is closed when
@@ -58,11 +58,49 @@ module Nyario
   #   @raise [SystemCallError] ECANCELED while the loop ends
   #   @since 0.1.0
 
+  # @!method self.listen(address, backlog: nil, reuse_port: false, &block)
+  #   Opens a server. A path that a dead server left behind is taken over. Suspends only while a host's name is looked up.
+  #   @param address [String] `host:port` (an IPv4 address, an IPv6 one in brackets, `localhost`, `*` for every address of the
+  #     machine, or a name; port 0 lets the kernel choose), or the path of a unix socket, which has a `/` or no `:` in it
+  #   @param backlog [Integer, nil] how many connections may wait to be accepted; as many as the kernel allows if left out
+  #   @param reuse_port [Boolean] other processes or threads that say so too may listen there, and the kernel spreads the
+  #     connections over them
+  #   @yieldparam connection [Connection] with a block the server is registered: see {Nyario.register}
+  #   @return [TCPServer, UNIXServer] which anything else can be done with as well
+  #   @raise [ArgumentError] for what is no address
+  #   @raise [SocketError] for a name that has no address
+  #   @raise [SystemCallError] EADDRINUSE, EADDRNOTAVAIL, EACCES, ENAMETOOLONG, EOPNOTSUPP for a path to be shared, EMFILE
+  #   @since 0.1.0
+
+  # @!method self.accept(server)
+  #   Takes one connection. Suspends until there is one. An exception in the meantime loses none: the next to accept gets
+  #   it.
+  #   @param server [TCPServer, UNIXServer, Socket, Integer]
+  #   @return [Connection] closed by {Connection#close}, with the loop, or when it is collected
+  #   @raise [RuntimeError] outside a running loop
+  #   @raise [IOError] when the server is closed
+  #   @raise [SystemCallError] EINVAL when it does not listen, ENOTSOCK, EMFILE, ECANCELED when the loop ends
+  #   @since 0.1.0
+
+  # @!method self.connect(address, timeout: nil)
+  #   Opens a connection. A host's name is looked up on a thread of the core's, and its addresses are tried in turn until one
+  #   answers. Suspends until then.
+  #   @param address [String] as {Nyario.listen} takes it; there is no `*` to connect to
+  #   @param timeout [Numeric, nil] seconds for all of it, above 0
+  #   @return [Connection] closed by {Connection#close}, with the loop, or when it is collected
+  #   @raise [RuntimeError] outside a running loop
+  #   @raise [ArgumentError] for what is no address, and for a time-out of 0 or less
+  #   @raise [IO::TimeoutError] past the time-out; {Nyario::TimeoutError} before Ruby 3.2
+  #   @raise [SocketError] for a name that has no address
+  #   @raise [SystemCallError] of the last address: ECONNREFUSED, ENOENT, ENETUNREACH, EHOSTUNREACH, ETIMEDOUT, EMFILE;
+  #     ECANCELED when the loop ends
+  #   @since 0.1.0
+
   # @!method self.group(&block)
   #   Calls the block with a {Group}, and returns once it and every task that was begun in the group has ended. The first
   #   task that fails cancels the others and ends the block where it waits, or waits next; its exception is raised here once
   #   all have ended. An exception that leaves the block, and `break`, `return` and `throw`, cancel all tasks and wait for
-  #   them likewise. A task that was cancelled has not failed. What a second task raises is reported on $stderr.
+  #   them likewise. A task that was cancelled has not failed. What else tasks raise is reported on $stderr.
   #   @yieldparam group [Group]
   #   @return [Object] the block's value
   #   @raise [RuntimeError] outside the fibers of a running loop
@@ -162,26 +200,26 @@ module Nyario
 
   # @!method self.read_exactly(source, count)
   #   Reads so many bytes, however many reads that takes. Suspends until they are there. When the end or an exception comes
-  #   before, what has come is left to the next read.
-  #   @param source [Connection]
+  #   before, what has come is left to the next read. What came too early from an IO is in the IO's own buffer.
+  #   @param source [Connection, IO]
   #   @param count [Integer] 0 or more bytes
   #   @return [String] binary
   #   @raise [EOFError] when the end comes before
-  #   @raise [TypeError] for what is no connection, and has no place for what came too early
+  #   @raise [TypeError] for a number, which has no place for what came too early
   #   @raise [IOError] when it is closed, also meanwhile
   #   @raise [SystemCallError] as {Nyario.read}
   #   @since 0.1.0
 
   # @!method self.read_until(source, separator, limit: 65536)
   #   Reads up to a separator and with it. Suspends until it is there. What has come after it is left to the next read, and
-  #   so is everything when an exception is raised.
-  #   @param source [Connection]
+  #   so is everything when an exception is raised. What came too early from an IO is in the IO's own buffer.
+  #   @param source [Connection, IO]
   #   @param separator [String] at least one byte
   #   @param limit [Integer, nil] at most so many bytes, the separator's among them; nil for the default
   #   @return [String, nil] binary; nil at the end
   #   @raise [EOFError] when the end comes before the separator and after something else
   #   @raise [LimitError] when so many bytes have no separator among them
-  #   @raise [TypeError] for what is no connection, and has no place for what came too early
+  #   @raise [TypeError] for a number, which has no place for what came too early
   #   @raise [IOError] when it is closed, also meanwhile
   #   @raise [SystemCallError] as {Nyario.read}
   #   @since 0.1.0

@@ -35,8 +35,8 @@ module Nyario
     #   @since 0.1.0
 
     # @!method scheduler_close
-    #   Runs what is left to its end and gives the loop back. Ruby calls it when the thread ends. When an exception is on
-    #   its way out (`exit` and an interrupt are some), or comes meanwhile, or the thread is killed, nothing more is waited
+    #   Runs what is left to its end and gives the loop back. Ruby calls it when the thread ends. When an exception ends the
+    #   process (`exit` and an interrupt are some), or comes meanwhile, or the thread is killed, nothing more is waited
     #   for: whatever waits is refused with ECANCELED, so that each fiber leaves by way of what it ensures.
     #   @return [nil]
     #   @raise [RuntimeError] in another thread than the one it serves
@@ -46,6 +46,7 @@ module Nyario
     # @!method kernel_sleep(duration = nil)
     #   `sleep`. Without a duration, until {#unblock}; a duration of 0 lets the others go first.
     #   @return [true]
+    #   @raise [ArgumentError] for a duration below 0
     #   @since 0.1.0
 
     # @!method block(blocker, timeout = nil)
@@ -78,6 +79,7 @@ module Nyario
     #   may bring, and 0 does nothing. The same is true of {#io_write}, {#io_pread} and {#io_pwrite}.
     #   @return [Integer] how many, 0 at the end, or a negative errno: EAGAIN, EINVAL for an offset outside the buffer
     #   @raise [IO::Buffer::AccessError] for a buffer that is only to be read
+    #   @raise [IO::TimeoutError] when the IO's own time-out has passed (Ruby 3.2), in {#io_write} too
     #   @since 0.1.0
 
     # @!method io_write(io, buffer, length, offset)
@@ -95,7 +97,8 @@ module Nyario
 
     # @!method io_pwrite(io, buffer, from, length, offset)
     #   Writes at a place in the file, as {#io_pread} reads. An exception in the fiber does not stop what a thread has begun.
-    #   There since Ruby 3.2: 3.1 passes it a wrong place. 4.1 passes `(io, buffer, from, offset, length)`.
+    #   There since Ruby 3.2: 3.1 passes it a wrong place. 4.1 passes `(io, buffer, from, offset, length)`. Ruby 3.3 and 3.4
+    #   call it for `IO#pwrite` without the GVL: then it writes at once, and a subclass had better not define it.
     #   @return [Integer] how many, or a negative errno
     #   @since 0.1.0
 
@@ -138,7 +141,8 @@ module Nyario
     #   @since 0.1.0
 
     # @!method blocking_operation_wait(work)
-    #   Calls what only blocks, on a thread. Ruby calls it since 3.4.
+    #   Calls what only blocks, on a thread of Ruby's; 16 of them may run at a time in a process. An exception in the fiber
+    #   interrupts the operation, and goes on its way when that has ended. Ruby calls it since 3.4.
     #   @return [Object] what it returned
     #   @since 0.1.0
   end
