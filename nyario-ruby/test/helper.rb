@@ -34,6 +34,8 @@ module Helper
     answer = (reader.read if reader.wait_readable(patience))
     Process.kill(:KILL, -child) unless answer
     _, status = Process.wait2(child)
+    # Its own children may outlive it, and whoever reads the tests' output would wait for them.
+    kill_group(child)
     flunk "hung: nothing came of it within #{patience} s" unless answer
     flunk "the process ended early: #{status.inspect}" if answer.empty?
     accept(*Marshal.load(answer))
@@ -134,6 +136,12 @@ module Helper
   end
 
   private
+
+  def kill_group(group)
+    Process.kill(:KILL, -group)
+  rescue Errno::ESRCH
+    nil
+  end
 
   def outcome
     before = assertions

@@ -101,7 +101,7 @@ class TestSleep < NyarioTest
           Kernel.sleep 0.005
         end
       end
-      in_loop { Nyario.sleep(0.3) }
+      in_loop { Nyario.sleep(1) }
       ticker.kill
       assert_operator ticks, :>, 5
     end
