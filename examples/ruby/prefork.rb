@@ -32,22 +32,26 @@ end
 address = ARGV.fetch(0) { abort "usage: #{$PROGRAM_NAME} HOST:PORT" }
 first = listening(Addrinfo.tcp(*address.split(":")))
 sockets = [first] + Array.new(WORKERS - 1) { listening(first.local_address) }
+workers = {}
 start = lambda do |server|
-  fork do
-    (sockets - [server]).each(&:close)
-    work(server)
+  # A signal comes before the fork or after the note of it, never between the two.
+  Thread.handle_interrupt(SignalException => :never) do
+    pid = fork do
+      (sockets - [server]).each(&:close)
+      Thread.handle_interrupt(SignalException => :immediate) { work(server) }
+    end
+    workers[pid] = server
   end
 end
 
-puts "listening on #{Example.name(first)}"
-$stdout.flush
-# A signal finds the main thread where it waits, never between a fork and the note of it.
-Thread.handle_interrupt(SignalException => :on_blocking) do
-  workers = sockets.to_h { |server| [start.call(server), server] }
+begin
+  puts "listening on #{Example.name(first)}"
+  $stdout.flush
+  sockets.each(&start)
   loop do
     server = workers.delete(Process.wait)
     sleep(1)
-    workers[start.call(server)] = server
+    start.call(server)
   end
 rescue SignalException
   sockets.each(&:close)
