@@ -20,7 +20,7 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     a_driver_goes_with_a_connection_that_came_early, a_driver_goes_with_results_that_nobody_took, a_driver_goes_with_connections_that_nobody_took,
     a_number_begins_anew_with_operations_in_flight,
     nothing_is_lost_while_a_number_begins_anew,
-    who_vouched_for_a_number_is_told_that_it_is_another, a_number_that_is_vouched_for_is_waited_for_as_it_is,
+    results_at_hand_do_not_keep_the_kernels_back, who_vouched_for_a_number_is_told_that_it_is_another, a_number_that_is_vouched_for_is_waited_for_as_it_is,
     an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Masked> {
@@ -52,6 +52,38 @@ fn a_read_waits_for_bytes(config: &Config) {
     assert_eq!((completion.waiter, completion.result, completion.more), (40, 5, false));
     assert_eq!(&buf[..5], b"bytes");
     assert_eq!(driver.pending(), 0);
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
+}
+
+/// Two that begin anew as soon as they are told leave room for what the kernel has.
+fn results_at_hand_do_not_keep_the_kernels_back(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    let mut buf = [0; 8];
+    pending(submit(&mut driver, read(fd, &mut buf), 4, 0));
+    driver.turn(Some(0));
+    theirs.write_all(b"bytes").unwrap();
+    let again = |driver: &mut Driver<Masked>| {
+        let park = pending(submit(driver, Op::Park, 8, 0));
+        driver.complete(park, 0);
+    };
+    again(&mut driver);
+    again(&mut driver);
+    for told in 0.. {
+        assert!(told < 1000, "the read is never told");
+        match driver.next() {
+            Some(completion) if completion.waiter == 4 => {
+                assert_eq!(completion.result, 5);
+                break;
+            }
+            Some(_) => again(&mut driver),
+            None => panic!("two have been completed"),
+        }
+        if told % 100 == 0 {
+            driver.turn(Some(0));
+        }
+    }
+    while driver.next().is_some() {}
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
 }
 

@@ -101,6 +101,10 @@ fn begin<K: Kernel>(kernel: &K, config: &Config, kind: BackendKind) -> Result<(B
     Ok((backend, waker))
 }
 
+/// Results that are at hand are handed out so many at a time before the kernel's: whoever brings its own about, by waiting
+/// again for what is refused each time, would keep the others from theirs.
+const IN_A_ROW: u32 = 64;
+
 /// One loop's view of the kernel. It belongs to the thread that made it.
 pub struct Driver<K: Kernel> {
     ledger: Ledger<K>,
@@ -115,6 +119,8 @@ pub struct Driver<K: Kernel> {
     notes: u64,
     /// Set when the driver is being dropped: nothing new is taken.
     closed: bool,
+    /// Results that were handed out since the kernel's were last asked for.
+    in_a_row: u32,
     /// The operation that is being begun is [vouched](Self::submit_vouched) for.
     vouched: bool,
 }
@@ -146,6 +152,7 @@ impl<K: Kernel> Driver<K> {
             at_once: 0,
             notes: 0,
             closed: false,
+            in_a_row: 0,
             vouched: false,
         })
     }
@@ -587,16 +594,21 @@ impl<K: Kernel> Driver<K> {
             if !self.early.is_empty() {
                 return self.early.pop_front();
             }
-            if let Some(completion) = self.ledger.next_done() {
+            if self.in_a_row < IN_A_ROW
+                && let Some(completion) = self.ledger.next_done()
+            {
+                self.in_a_row += 1;
                 return Some(completion);
             }
+            self.in_a_row = 0;
             let harvest = match &mut self.backend {
                 Backend::Uring(uring) => uring.harvest(&mut self.ledger),
                 Backend::Readiness(readiness) => readiness.harvest(&mut self.ledger),
             };
             match harvest {
                 Harvest::Idle if self.due => self.pass_deadlines(),
-                Harvest::Idle => return None,
+                Harvest::Idle if self.ledger.done.is_empty() => return None,
+                Harvest::Idle => {}
                 Harvest::Quiet => {}
                 Harvest::Complete(completion) => return Some(completion),
             }
