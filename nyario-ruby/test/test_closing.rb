@@ -141,7 +141,11 @@ class TestClosing < NyarioTest
       number = old.fileno
       old.close
       reused = reader.class.for_fd(reader.fcntl(Fcntl::F_DUPFD, number))
-      assert_equal number, reused.fileno
+      unless reused.fileno == number
+        # A close may let others run, and one of them was quicker.
+        [reused, peer, reader, writer].each(&:close)
+        redo
+      end
       Fiber.schedule { got = reused.readpartial(10) }
       writer.write("new")
       sleep 0.001 until told && got
