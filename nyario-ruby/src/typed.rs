@@ -99,9 +99,27 @@ pub(crate) unsafe fn wrap<T: Typed>(class: VALUE, value: T) -> VALUE {
 /// # Safety
 ///
 /// The GVL is held, and the object is alive for as long as the value is used.
+#[inline]
 pub(crate) unsafe fn unwrap<T: Typed>(object: VALUE) -> *mut T {
     // SAFETY: as above; the type is that of `T`.
-    unsafe { rb_check_typeddata(object, &T::TYPE.0).cast() }
+    unsafe {
+        match carried(object, &T::TYPE.0) {
+            Some(data) => data.cast(),
+            None => rb_check_typeddata(object, &T::TYPE.0).cast(),
+        }
+    }
+}
+
+/// What an object of just that type carries, without a call: each hook asks, for each message.
+#[inline]
+unsafe fn carried(object: VALUE, of: &rb_data_type_t) -> Option<*mut c_void> {
+    // SAFETY: called with the GVL held, and each question is asked only once the one before it allows it.
+    unsafe {
+        let typed = !rb_sys::SPECIAL_CONST_P(object)
+            && rb_sys::RB_BUILTIN_TYPE(object) == rb_sys::ruby_value_type::RUBY_T_DATA
+            && rb_sys::RTYPEDDATA_P(object);
+        (typed && std::ptr::eq(rb_sys::RTYPEDDATA_TYPE(object), of)).then(|| rb_sys::RTYPEDDATA_GET_DATA(object))
+    }
 }
 
 /// Whether an object carries a `T`.

@@ -192,14 +192,18 @@ impl<K: Kernel> Driver<K> {
             },
         };
         match submitted {
-            Submitted::Pending(id) if deadline != 0 => {
-                let Ledger { slab, timers, .. } = &mut self.ledger;
-                timers.insert(slab, id.index, deadline);
-            }
-            Submitted::Pending(_) => {}
+            Submitted::Pending(id) => self.limit(id, deadline),
             Submitted::Done(_) => self.at_once += 1,
         }
         submitted
+    }
+
+    #[inline(always)]
+    fn limit(&mut self, id: OpId, deadline: u64) {
+        if deadline != 0 {
+            let Ledger { slab, timers, .. } = &mut self.ledger;
+            timers.insert(slab, id.index, deadline);
+        }
     }
 
     /// As [`submit`](Self::submit), for whoever knows from other sources that the number is still the file's that it was at
@@ -210,7 +214,20 @@ impl<K: Kernel> Driver<K> {
     /// # Safety
     ///
     /// As [`submit`](Self::submit).
+    #[inline(always)]
     pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
+        if !self.closed
+            && let Backend::Uring(uring) = &mut self.backend
+            && let Some(id) = uring.submit_fetch(&mut self.ledger, &Request::new(op), waiter)
+        {
+            self.limit(id, deadline);
+            return Submitted::Pending(id);
+        }
+        // SAFETY: forwarded from the caller.
+        unsafe { self.submit_known(op, waiter, deadline) }
+    }
+
+    unsafe fn submit_known(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
         self.vouched = true;
         // SAFETY: forwarded from the caller.
         let submitted = unsafe { self.submit(op, waiter, deadline) };
@@ -380,11 +397,6 @@ impl<K: Kernel> Driver<K> {
     /// Whether the descriptor is the driver's: it may hold bytes of it.
     pub fn owns(&mut self, fd: Fd) -> bool {
         self.ledger.fds.known(fd).is_some_and(|record| record.owned)
-    }
-
-    /// Whether the descriptor is known to be a socket: it is known once anything was tried on it.
-    pub fn is_socket(&mut self, fd: Fd) -> bool {
-        self.ledger.fds.known(fd).is_some_and(|record| record.kind == Kind::Socket)
     }
 
     /// Whether the descriptor is a file's, which is always ready, and whose reads may have to go to the disk.

@@ -35,8 +35,8 @@ impl Looped {
     }
 }
 
-/// As [`carry_out`](super::carry_out), for an IO object: `op` makes the operation of its descriptor, anew if the descriptor
-/// turns out to be another than it was.
+/// As [`carry_out`](super::carry_out), for an IO object, whose descriptor is `fd` now: `op` makes the operation of it, anew
+/// if the descriptor turns out to be another than it was.
 ///
 /// # Safety
 ///
@@ -45,13 +45,13 @@ impl Looped {
 pub(crate) unsafe fn carry_out_for(
     looped: *mut Looped,
     io: VALUE,
+    mut fd: Fd,
     op: impl Fn(Fd) -> Op,
     deadline: u64,
 ) -> Option<Waited> {
     // SAFETY: as above.
     unsafe {
         loop {
-            let fd = rb_sys::rb_io_descriptor(io);
             let vouched = (*looped).vouch(fd, io);
             let waited = carry_out_as(looped, op(fd), deadline, vouched, |_| {})?;
             let another = [-libc::ESTALE, -libc::ENOTSOCK].contains(&waited.result);
@@ -59,6 +59,7 @@ pub(crate) unsafe fn carry_out_for(
                 return Some(waited);
             }
             (*looped).vouch(fd, QNIL);
+            fd = rb_sys::rb_io_descriptor(io);
         }
     }
 }

@@ -26,7 +26,7 @@ mod wait;
 
 pub(crate) use contract::{SINGLE_TRANSFERS, Version, of_this_ruby, parse};
 pub(crate) use process::{status, wait_on_thread};
-pub(crate) use transfer::{Length, Span, answer, is_socket, readable, writable};
+pub(crate) use transfer::{Length, Memory, Span, answer, is_socket, readable, writable};
 
 pub(crate) use interrupt::interrupt;
 

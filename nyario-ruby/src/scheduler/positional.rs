@@ -56,7 +56,7 @@ unsafe fn transfer(this: VALUE, io: VALUE, buffer: VALUE, from: VALUE, span: Res
     // nothing with a destructor is alive when an exception goes on its way.
     unsafe {
         let from = rb_sys::rb_num2ll(from);
-        let Span { base, room, .. } = match span {
+        let Span { base, room, locked, .. } = match span {
             Ok(_) if from < 0 => return answer((-libc::EINVAL).into()),
             Ok(span) => span,
             Err(result) => return answer(result.into()),
@@ -71,7 +71,7 @@ unsafe fn transfer(this: VALUE, io: VALUE, buffer: VALUE, from: VALUE, span: Res
         if result != -i64::from(libc::EAGAIN) && result != -i64::from(libc::EOPNOTSUPP) {
             return told(done, result);
         }
-        let lock = Lock::take(buffer);
+        let lock = Lock::take(buffer, locked);
         let rest = errand::run(looped, slowly(reads, fd, base.add(done), room - done, from + done as i64));
         lock.release();
         let (more, result) = match rest {
@@ -90,7 +90,8 @@ fn told(done: usize, result: i64) -> VALUE {
     answer(if done > 0 { done as i64 } else { result })
 }
 
-/// What a thread does, on a descriptor of its own, as the number may be closed meanwhile and come to another file; and with a copy of what is to be written: how much of it was, or the bytes that were read.
+/// What a thread does, on a descriptor of its own, as the number may be closed meanwhile and come to another file; and with
+/// a copy of what is to be written: how much of it was, or the bytes that were read.
 unsafe fn slowly(
     reads: bool,
     fd: Fd,

@@ -26,6 +26,8 @@ pub(crate) struct Span {
     pub(crate) room: usize,
     /// At least so many are wanted.
     pub(crate) least: usize,
+    /// Somebody has locked the buffer, and unlocks it later than whoever is called here returns.
+    pub(super) locked: bool,
 }
 
 impl Span {
@@ -34,7 +36,7 @@ impl Span {
     /// # Safety
     ///
     /// The GVL is held. What the span points to is the buffer's.
-    pub(crate) unsafe fn of((base, size): (*mut u8, usize), offset: VALUE, length: Length) -> Result<Span, i32> {
+    pub(crate) unsafe fn of(Memory { base, size, locked }: Memory, offset: VALUE, length: Length) -> Result<Span, i32> {
         // SAFETY: as above; raises for what is no number.
         let count = |number| usize::try_from(unsafe { rb_sys::NUM2LONG(number) }).map_err(|_| -libc::EINVAL);
         let offset = count(offset)?;
@@ -47,20 +49,38 @@ impl Span {
             return Err(0);
         }
         // SAFETY: the offset is within the buffer.
-        Ok(Span { base: unsafe { base.add(offset) }, room, least })
+        Ok(Span { base: unsafe { base.add(offset) }, room, least, locked })
     }
 }
+
+/// What a buffer has.
+pub(crate) struct Memory {
+    pub(crate) base: *mut u8,
+    pub(crate) size: usize,
+    locked: bool,
+}
+
+/// Ruby's flags of a buffer that is locked (`RB_IO_BUFFER_LOCKED`), and of one that is not to be written to
+/// (`RB_IO_BUFFER_READONLY`): the same numbers in each Ruby.
+const LOCKED: u32 = 32;
+const READONLY: u32 = 128;
 
 /// The bytes of a buffer that is written to.
 ///
 /// # Safety
 ///
 /// The GVL is held; raises for what cannot be written to.
-pub(crate) unsafe fn writable(buffer: VALUE) -> (*mut u8, usize) {
-    let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
+pub(crate) unsafe fn writable(buffer: VALUE) -> Memory {
     // SAFETY: as above.
-    unsafe { rb_sys::rb_io_buffer_get_bytes_for_writing(buffer, &mut base, &mut size) };
-    (base.cast(), size as usize)
+    unsafe {
+        let (memory, flags) = look(buffer);
+        if memory.base.is_null() || flags & READONLY != 0 {
+            let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
+            rb_sys::rb_io_buffer_get_bytes_for_writing(buffer, &mut base, &mut size);
+            return Memory { base: base.cast(), size: size as usize, ..memory };
+        }
+        memory
+    }
 }
 
 /// The bytes of a buffer that is only read.
@@ -68,20 +88,33 @@ pub(crate) unsafe fn writable(buffer: VALUE) -> (*mut u8, usize) {
 /// # Safety
 ///
 /// As [`writable`].
-pub(crate) unsafe fn readable(buffer: VALUE) -> (*mut u8, usize) {
-    let (mut base, mut size): (*const c_void, rb_sys::size_t) = (std::ptr::null(), 0);
+pub(crate) unsafe fn readable(buffer: VALUE) -> Memory {
     // SAFETY: as above.
-    unsafe { rb_sys::rb_io_buffer_get_bytes_for_reading(buffer, &mut base, &mut size) };
-    (base.cast_mut().cast(), size as usize)
+    unsafe {
+        let (memory, _) = look(buffer);
+        if memory.base.is_null() {
+            let (mut base, mut size): (*const c_void, rb_sys::size_t) = (std::ptr::null(), 0);
+            rb_sys::rb_io_buffer_get_bytes_for_reading(buffer, &mut base, &mut size);
+            return Memory { base: base.cast_mut().cast(), size: size as usize, ..memory };
+        }
+        memory
+    }
+}
+
+/// What there is to say of a buffer in one call; no bytes of one that only Ruby can say something of.
+unsafe fn look(buffer: VALUE) -> (Memory, u32) {
+    // SAFETY: called with the GVL held; raises for what is no buffer.
+    unsafe {
+        let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
+        let flags = rb_sys::rb_io_buffer_get_bytes(buffer, &mut base, &mut size) as u32;
+        (Memory { base: base.cast(), size: size as usize, locked: flags & LOCKED != 0 }, flags)
+    }
 }
 
 /// What a hook returns.
 pub(crate) fn answer(result: i64) -> VALUE {
     rb_sys::LONG2NUM(result as c_long)
 }
-
-/// Ruby's flag of a buffer that is locked (`RB_IO_BUFFER_LOCKED`): the same number in each of them.
-const LOCKED: u32 = 32;
 
 /// A buffer that nobody may free or resize meanwhile, because the kernel has its memory.
 pub(super) struct Lock {
@@ -91,20 +124,17 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Takes it, unless it is locked already.
+    ///
     /// # Safety
     ///
-    /// The GVL is held; raises for what is no buffer.
-    pub(super) unsafe fn take(buffer: VALUE) -> Lock {
-        // SAFETY: as above.
-        unsafe {
-            let (mut base, mut size): (*mut c_void, rb_sys::size_t) = (std::ptr::null_mut(), 0);
-            let flags = rb_sys::rb_io_buffer_get_bytes(buffer, &mut base, &mut size) as u32;
-            let ours = flags & LOCKED == 0;
-            if ours {
-                rb_sys::rb_io_buffer_lock(buffer);
-            }
-            Lock { buffer, ours }
+    /// The GVL is held, and it is a buffer.
+    pub(super) unsafe fn take(buffer: VALUE, locked: bool) -> Lock {
+        if !locked {
+            // SAFETY: as above.
+            unsafe { rb_sys::rb_io_buffer_lock(buffer) };
         }
+        Lock { buffer, ours: !locked }
     }
 
     /// # Safety
@@ -119,13 +149,17 @@ impl Lock {
 }
 
 /// Waits while the buffer is locked.
-unsafe fn locked(buffer: VALUE, wait: impl Fn() -> Option<Waited>) -> Option<Waited> {
+#[inline(always)]
+unsafe fn locking(buffer: VALUE, locked: bool, wait: impl Fn() -> Option<Waited>) -> Option<Waited> {
+    // SAFETY: forwarded from the caller.
+    if locked { wait() } else { unsafe { lock_for(buffer, wait) } }
+}
+
+#[cold]
+unsafe fn lock_for(buffer: VALUE, wait: impl Fn() -> Option<Waited>) -> Option<Waited> {
     // SAFETY: called with the GVL held; an error has nothing left to drop when it is raised.
     unsafe {
-        let lock = Lock::take(buffer);
-        if !lock.ours {
-            return wait();
-        }
+        let lock = Lock::take(buffer, false);
         let mut waited = None;
         let outcome = protect(|| {
             waited = wait();
@@ -183,20 +217,18 @@ unsafe fn transfer(
         };
         let fd = rb_sys::rb_io_descriptor(io);
         let looped = loop_of(this);
+        let socket = is_socket(io);
         let (mut done, mut until) = (0, 0);
         loop {
             let (at, left) = (span.base.add(done), span.room - done);
-            let driver = (*looped).runtime.driver();
-            let mut result = if reads {
-                driver.try_read(fd, std::slice::from_raw_parts_mut(at, left))
-            } else {
-                driver.try_write(fd, std::slice::from_raw_parts(at, left))
+            let mut result = match reads {
+                // What is there is read when the wait begins, if it is known that something is.
+                true if socket => -libc::EAGAIN,
+                true => (*looped).runtime.driver().try_read(fd, std::slice::from_raw_parts_mut(at, left)),
+                false => (*looped).runtime.driver().try_write(fd, std::slice::from_raw_parts(at, left)),
             };
             if result == -libc::EAGAIN {
-                if done > 0 && done >= span.least {
-                    return answer(done as i64);
-                }
-                if span.least == 0 && !is_socket(io) {
+                if span.least == 0 && !socket {
                     // The loop may not have heard yet of what has just come.
                     let result = match Blocking::new(&Linux, op(fd, at, left)) {
                         Ok(once) => once.attempt(&Linux),
@@ -207,8 +239,12 @@ unsafe fn transfer(
                 if until == 0 {
                     until = deadline(timeout_of(io));
                 }
-                let wait = || looped::carry_out_for(looped, io, |fd| op(fd, at, left), until);
-                match locked(buffer, wait) {
+                let wait = || looped::carry_out_for(looped, io, fd, |fd| op(fd, at, left), until);
+                match locking(buffer, span.locked, wait) {
+                    None if reads => {
+                        let at = std::slice::from_raw_parts_mut(at, left);
+                        return answer((*looped).runtime.driver().try_read(fd, at).into());
+                    }
                     None => return answer((-libc::EAGAIN).into()),
                     Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
                     // The network may say so, too, before it.

@@ -32,7 +32,7 @@ pub(super) unsafe extern "C" fn io_wait(argc: c_int, argv: *const VALUE, this: V
         }
         let until = deadline(timeout);
         let op = |fd| Op::Poll { fd, events: wanted as u32 };
-        match looped::carry_out_for(loop_of(this), io, op, until) {
+        match looped::carry_out_for(loop_of(this), io, fd, op, until) {
             None => raise::runtime("the loop's own fiber cannot wait"),
             Some(Waited { tag, .. }) if tag != 0 => rb_jump_tag(tag),
             Some(Waited { result, .. }) if result == -libc::ETIMEDOUT && own => timed_out(),

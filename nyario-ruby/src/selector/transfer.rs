@@ -2,7 +2,7 @@
 
 use super::open;
 use super::park::{self, Woken};
-use crate::scheduler::{Length, Span, answer, is_socket, readable, writable};
+use crate::scheduler::{Length, Memory, Span, answer, is_socket, readable, writable};
 use crate::{api, raise};
 use nyario_core::driver::{Blocking, Op};
 use nyario_core::sys::{Fd, Linux};
@@ -104,7 +104,7 @@ unsafe fn up_to_4_0(this: VALUE, arguments: &[VALUE], way: Way) -> VALUE {
     }
 }
 
-unsafe fn bytes(way: Way, buffer: VALUE) -> (*mut u8, usize) {
+unsafe fn bytes(way: Way, buffer: VALUE) -> Memory {
     // SAFETY: called with the GVL held; raises for what is no buffer.
     unsafe {
         match way {

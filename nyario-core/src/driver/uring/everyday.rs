@@ -5,10 +5,12 @@
 //! ```text
 //!   submit   send ----> record in flight, submission in the ring     read ----> record in the queue
 //!   harvest  sent ----> record gone, completion                      message -> copied out, record gone, completion
+//!
+//!   A read of a socket that is not ours, so nothing is received ahead: as the send, and its end.
 //! ```
 
 use super::{RIDE_MAX, Uring, generation, tag, user_data};
-use crate::driver::fds::{Kind, Multishot, NO_BUFFER};
+use crate::driver::fds::{Kind, Multishot, NO_BUFFER, ready};
 use crate::driver::ledger::Ledger;
 use crate::driver::list::{Index, List, NONE};
 use crate::driver::op::{Code, Completion, OpId, Request, State, Submitted};
@@ -61,12 +63,50 @@ impl Uring {
         }
     }
 
-    /// Works off the completion of what [`submit_everyday`](Self::submit_everyday) began.
+    /// Begins a read of a stream that was opened elsewhere, which whoever asks has vouched for, and which the last read
+    /// has drained: it goes into the ring at once.
+    #[inline(always)]
+    pub(in crate::driver) fn submit_fetch<K: Kernel>(
+        &mut self,
+        ledger: &mut Ledger<K>,
+        request: &Request,
+        waiter: u64,
+    ) -> Option<OpId> {
+        let Ledger { kernel, slab, fds, .. } = ledger;
+        let record = fds.known(request.fd)?;
+        let drained = record.kind == Kind::Socket && record.ready & ready::READ == 0 && !record.owned;
+        if request.code != Code::Read || !drained || record.closing || !record.read.is_empty() {
+            return None;
+        }
+        let (index, op) = slab.insert_record(*request, waiter);
+        (op.state, op.vouched) = (State::InFlight, true);
+        record.read = List::single(index);
+        record.in_flight += 1;
+        let sqe = Sqe {
+            opcode: abi::OP_RECV,
+            ioprio: self.wait_first,
+            fd: request.fd,
+            addr: request.ptr as u64,
+            len: request.len as u32,
+            user_data: user_data(tag::OPERATION, op.generation, index),
+            ..Sqe::default()
+        };
+        let id = OpId { index, generation: op.generation };
+        self.ring.push(kernel, sqe);
+        Some(id)
+    }
+
+    /// Works off the completion of what [`submit_everyday`](Self::submit_everyday) and
+    /// [`submit_fetch`](Self::submit_fetch) began.
     #[inline(always)]
     pub(super) fn harvest_everyday<K: Kernel>(&mut self, ledger: &mut Ledger<K>, cqe: Cqe) -> Option<Completion> {
         let place = cqe.user_data as u32;
         match cqe.user_data >> tag::SHIFT {
-            tag::OPERATION => sent(ledger, place, cqe),
+            tag::OPERATION => match ledger.slab[place].request.code {
+                Code::Write | Code::Send => sent(ledger, place, cqe),
+                Code::Read => self.fetched(ledger, place, cqe),
+                _ => None,
+            },
             tag::RECEIVE => self.deliver(ledger, place as Fd, cqe),
             _ => None,
         }
@@ -104,6 +144,29 @@ impl Uring {
         slab.remove(index);
         Some(Completion { waiter, result: cqe.res, more: false })
     }
+
+    /// A single receive has brought something, and nobody else waits to read or to close.
+    #[inline(always)]
+    fn fetched<K: Kernel>(&mut self, ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Option<Completion> {
+        let Ledger { slab, fds, timers, .. } = ledger;
+        let op = &mut slab[index];
+        debug_assert!(op.generation == generation(cqe.user_data), "a record outlives its operation");
+        let record = fds.at(op.request.fd);
+        let alone = record.kind == Kind::Socket && record.read.is_single() && !record.closing;
+        if cqe.res <= 0 || op.polling || !alone {
+            return None;
+        }
+        debug_assert!(op.state == State::InFlight);
+        self.learn(record, op.request.len, cqe);
+        let waiter = op.waiter;
+        if op.timer != NONE {
+            timers.remove(slab, index);
+        }
+        record.read = List::EMPTY;
+        record.in_flight -= 1;
+        slab.remove(index);
+        Some(Completion { waiter, result: cqe.res, more: false })
+    }
 }
 
 /// A send went out, and nobody else waits to send or to close.
@@ -112,7 +175,7 @@ fn sent<K: Kernel>(ledger: &mut Ledger<K>, index: Index, cqe: Cqe) -> Option<Com
     let Ledger { slab, fds, timers, .. } = ledger;
     let op = &mut slab[index];
     debug_assert!(op.generation == generation(cqe.user_data), "a record outlives its operation");
-    if cqe.res < 0 || !matches!(op.request.code, Code::Write | Code::Send) || op.polling {
+    if cqe.res < 0 || op.polling {
         return None;
     }
     debug_assert!(op.state == State::InFlight);

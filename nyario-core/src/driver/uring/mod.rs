@@ -429,7 +429,7 @@ impl Uring {
                 Verdict::Again
             }
             (Code::Read | Code::Recv, count) if count >= 0 => {
-                self.learn(known, &request, cqe);
+                self.learn(known, request.len, cqe);
                 Verdict::Finish(count)
             }
             (_, result) => Verdict::Finish(result),

@@ -310,8 +310,9 @@ impl Uring {
     }
 
     /// Learns from a single-shot receive what the next read should expect.
-    pub(super) fn learn(&self, record: &mut FdRecord, request: &Request, cqe: Cqe) {
-        if cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0 || cqe.res as usize == request.len {
+    #[inline]
+    pub(super) fn learn(&self, record: &mut FdRecord, room: usize, cqe: Cqe) {
+        if cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0 || cqe.res as usize == room {
             record.ready |= ready::READ;
         } else if record.drains {
             record.ready &= !ready::READ;
