@@ -121,6 +121,8 @@ module Helper
     $stderr = before
   end
 
+  # How many there are. What was garbage when they were counted may be gone when they are counted again, so the test of a
+  # leak is that there are no more of them.
   def descriptors
     Dir.children("/proc/self/fd").size
   end

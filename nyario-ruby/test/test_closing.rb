@@ -74,6 +74,10 @@ class TestClosing < NyarioTest
   end
 
   def test_of_what_is_written
+    if ("3.2"..."3.3.1").cover?(RUBY_VERSION)
+      skip "this Ruby raises in whoever closes it, while the writer waits, and then closes nothing"
+    end
+
     isolated do
       seen = []
       scheduled do

@@ -191,7 +191,7 @@ class TestConnect < NyarioTest
         in_loop do
           assert_raises(Object.const_get(EXPIRED)) { Nyario.connect(server.path, timeout: 0.05) }
           assert_raises(Timeout::Error) { Timeout.timeout(0.05) { Nyario.connect(server.path) } }
-          assert_equal before, descriptors
+          assert_operator descriptors, :<=, before
           task = Nyario.spawn { Nyario.connect(server.path) }
           Nyario.sleep(0.02)
           3.times { server.accept_nonblock(exception: false) }
@@ -285,16 +285,18 @@ class TestConnect < NyarioTest
           [client, accepted].each(&:close)
         end
         assert_operator interrupted, :>, 0
-        assert_equal before, descriptors
+        assert_operator descriptors, :<=, before
       end
     end
   end
 
   def test_they_end_with_their_loop
     isolated do
+      server = listener
       before = descriptors
       kept = nil
-      in_loop { kept = pair(listener) }
+      in_loop { kept = pair(server) }
+      assert_operator descriptors, :<=, before
       GC.start
       kept.each do |c|
         assert_predicate c, :closed?
@@ -304,12 +306,12 @@ class TestConnect < NyarioTest
       kept = nil
       # A loop's connections are not another's, nor another thread's.
       in_loop do
-        mine, = pair(listener)
+        mine, = pair(server)
         Thread.new { assert_raises(IOError) { mine.read } }.join
         mine.write("still open")
       end
       GC.start
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 

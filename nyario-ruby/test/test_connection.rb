@@ -110,7 +110,7 @@ class TestConnection < NyarioTest
       assert_predicate kept, :closed?
       assert_nil kept.close
       assert_refused(kept)
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 
@@ -300,7 +300,7 @@ class TestConnection < NyarioTest
       assert_match(/somewhere/, errors)
       assert_match(/SystemStackError/, errors)
       assert_match(/uncaught throw :nobody/, errors)
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 
@@ -354,7 +354,7 @@ class TestConnection < NyarioTest
         assert_equal [Errno::ECANCELED], other
         assert_equal "", bystander.read
         [bystander, peer].each(&:close)
-        assert_equal before, descriptors
+        assert_operator descriptors, :<=, before
         serving(->(c) { c.write(c.read) }) { |again| assert_equal "x", echo(again) }
       end
     end

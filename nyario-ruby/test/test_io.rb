@@ -97,7 +97,7 @@ class TestIo < NyarioTest
       reader, writer = IO.pipe
       Thread.new { Nyario.write(writer, Nyario.read(reader)) }.tap { writer.write("x") }.join
       [reader, writer].each(&:close)
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 

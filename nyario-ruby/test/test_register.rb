@@ -103,7 +103,7 @@ class TestRegister < NyarioTest
         987_654 => Errno::EBADF, 2**31 => RangeError, 2**32 => RangeError, 2**70 => RangeError }.each do |server, error|
         assert_raises(error, server.inspect) { Nyario.register(server, ECHO) }
       end
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
       # None of them is left behind either: the loop has nothing to do.
       assert_nil Nyario.loop
     end
@@ -122,7 +122,7 @@ class TestRegister < NyarioTest
       [nil, 1, :call, "call", Object.new].each do |handler|
         assert_raises(TypeError, handler.inspect) { Nyario.register(server, handler) }
       end
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
       assert_nil Nyario.loop
     end
   end
@@ -210,7 +210,7 @@ class TestRegister < NyarioTest
       serving(ECHO, server) { ask(server, "x") }
       assert_predicate server, :closed?
       assert_raises(Errno::ECONNREFUSED) { TCPSocket.new("127.0.0.1", address.ip_port) }
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 
@@ -248,7 +248,7 @@ class TestRegister < NyarioTest
     isolated do
       before = descriptors
       3.times { |round| serving(ECHO) { |server| assert_equal round.to_s, ask(server, round.to_s) } }
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 

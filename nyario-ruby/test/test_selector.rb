@@ -39,7 +39,7 @@ class TestSelector < NyarioTest
       assert_operator descriptors, :>, before
       assert_nil selector.close
       assert_predicate selector, :closed?
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
       assert_nil selector.close
       assert_match(/closed/, assert_raises(RuntimeError) { selector.select(0) }.message)
       assert_raises(RuntimeError) { selector.io_wait(Fiber.current, $stdin, IO::READABLE) }
@@ -600,7 +600,7 @@ class TestSelector < NyarioTest
       end
       drive(selector, fiber)
       assert_equal [42, nil, 9], [got[0].exitstatus, got[1], got[2].termsig]
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 
@@ -648,7 +648,7 @@ class TestSelector < NyarioTest
       drive(selector, fiber)
       assert_equal 7, got[1].exitstatus
       [input, output].each(&:close)
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 

@@ -118,7 +118,7 @@ class TestSignals < NyarioTest
         assert_equal({ idle: [], serving: [Errno::ECANCELED], waiting: [:ensured] }[state], cleaned)
         assert_predicate server, :closed?
         peer&.close
-        assert_equal before, descriptors
+        assert_operator descriptors, :<=, before
         in_loop { Nyario.sleep(0.01) }
       end
     end
@@ -266,7 +266,7 @@ class TestSignals < NyarioTest
       assert ensured
       refute after
       assert_predicate server, :closed?
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 
@@ -296,7 +296,7 @@ class TestSignals < NyarioTest
       assert_equal %i[ensured outer], [log.pop, log.pop]
       assert_empty log
       peer.close
-      assert_equal before, descriptors
+      assert_operator descriptors, :<=, before
     end
   end
 

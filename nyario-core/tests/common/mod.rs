@@ -155,13 +155,18 @@ fn count_panics() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            PANICS.fetch_add(1, Ordering::Relaxed);
-            before(info);
+            // A line is enough for one that was announced: whoever searches a log for failures is to find those alone.
+            if PANICS.fetch_add(1, Ordering::Relaxed) < 0 {
+                let place = info.location().map(ToString::to_string).unwrap_or_default();
+                eprintln!("announced: {} ({place})", info.payload_as_str().unwrap_or("?"));
+            } else {
+                before(info);
+            }
         }));
     });
 }
 
-/// Says that so many panics are to come. The harness keeps what they say, in the scenario's name.
+/// Says that so many panics are to come.
 pub fn expect_panics(count: isize) {
     PANICS.fetch_sub(count, Ordering::Relaxed);
     expect_leftovers();
