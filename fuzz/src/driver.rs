@@ -102,7 +102,7 @@ impl Rig {
             3 | 4 => self.write(which, how),
             5 => self.begin(which, |fd| Op::Poll { fd, events: (libc::POLLIN | libc::POLLOUT) as u32 & how as u32 }),
             6 => self.begin(which, |fd| Op::AtHand { fd }),
-            7 => self.submit(Op::Park, Box::default(), Kind::Other, how as u64 * 1000 + 1),
+            7 => self.submit(Op::Park, Box::default(), Kind::Other, how as u64 * 1000 + 1, false),
             8 => {
                 if let Some(pending) = self.pending.values().nth(how) {
                     self.driver.cancel(pending.id);
@@ -136,7 +136,7 @@ impl Rig {
 
     fn begin(&mut self, which: usize, op: impl FnOnce(Fd) -> Op) {
         if let Some(fd) = self.pair(which).and_then(|pair| self.pairs[pair].ours) {
-            self.submit(op(fd), Box::default(), Kind::Other, 0);
+            self.submit(op(fd), Box::default(), Kind::Other, 0, false);
         }
     }
 
@@ -146,27 +146,34 @@ impl Rig {
         let mut buf = vec![0; 1 + how % 200].into_boxed_slice();
         let op = Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() };
         let deadline = if how > 200 { self.model.clock() + how as u64 * 100 } else { 0 };
-        self.submit(op, buf, Kind::Read(pair), deadline);
+        self.submit(op, buf, Kind::Read(pair), deadline, how & 1 != 0);
     }
 
     fn write(&mut self, which: usize, how: usize) {
         let Some(pair) = self.pair(which).filter(|&pair| !self.pairs[pair].writing) else { return };
         let (fd, buf) = (self.pairs[pair].ours.expect("it is open"), pattern(self.pairs[pair].written, 1 + how * 3));
         self.pairs[pair].writing = true;
-        self.submit(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() }, buf, Kind::Write(pair), 0);
+        self.submit(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() }, buf, Kind::Write(pair), 0, false);
     }
 
     fn close(&mut self, which: usize) {
         let Some(pair) = self.pair(which) else { return };
         let fd = self.pairs[pair].ours.take().expect("it is open");
-        self.submit(Op::Close { fd }, Box::default(), Kind::Other, 0);
+        self.submit(Op::Close { fd }, Box::default(), Kind::Other, 0, false);
     }
 
-    fn submit(&mut self, op: Op, buf: Box<[u8]>, kind: Kind, deadline: u64) {
+    /// No number comes to another file here, so it can be vouched for.
+    fn submit(&mut self, op: Op, buf: Box<[u8]>, kind: Kind, deadline: u64, vouched: bool) {
         self.waiter += 4;
         // SAFETY: the buffer stays in `pending`, unmoved on the heap, until the operation's completion; it is handed over
         // below, before the driver is called again.
-        match unsafe { self.driver.submit(op, self.waiter, deadline) } {
+        let submitted = unsafe {
+            match vouched {
+                true => self.driver.submit_vouched(op, self.waiter, deadline),
+                false => self.driver.submit(op, self.waiter, deadline),
+            }
+        };
+        match submitted {
             Submitted::Pending(id) => {
                 self.pending.insert(self.waiter, Pending { id, buf, kind });
             }

@@ -21,6 +21,7 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     a_number_begins_anew_with_operations_in_flight,
     nothing_is_lost_while_a_number_begins_anew,
     results_at_hand_do_not_keep_the_kernels_back, who_vouched_for_a_number_is_told_that_it_is_another, a_number_that_is_vouched_for_is_waited_for_as_it_is,
+    reads_that_are_vouched_for_are_served_in_turn,
     an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Masked> {
@@ -111,6 +112,27 @@ fn who_vouched_for_a_number_is_told_that_it_is_another(config: &Config) {
     assert_eq!(&second[..3], b"new");
     assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
     drop(theirs);
+}
+
+/// Who vouches waits in line like everybody.
+fn reads_that_are_vouched_for_are_served_in_turn(config: &Config) {
+    let mut driver = driver(config);
+    let (fd, mut theirs) = pair();
+    let mut bufs = [[0; 3]; 3];
+    theirs.write_all(b"0").unwrap();
+    // It finds that nothing follows.
+    assert_eq!(finish(&mut driver, read(fd, &mut [0; 8])), 1);
+    for (at, buf) in bufs.iter_mut().enumerate() {
+        pending(submit_vouched(&mut driver, read(fd, buf), 4 * at as u64));
+    }
+    for (at, word) in [b"one", b"two", b"six"].into_iter().enumerate() {
+        driver.turn(Some(0));
+        theirs.write_all(word).unwrap();
+        let told = completion(&mut driver);
+        assert_eq!((told.waiter, told.result), (4 * at as u64, 3));
+    }
+    assert_eq!(bufs, [*b"one", *b"two", *b"six"]);
+    assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
 }
 
 /// Whoever vouches wrongly loses nothing: what was begun on the new file yields its bytes, or is to be begun again.
