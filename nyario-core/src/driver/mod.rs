@@ -298,11 +298,13 @@ impl<K: Kernel> Driver<K> {
 
     /// Reads into `buf` if something is at hand; `-EAGAIN` otherwise. Never waits for anything but a disk, and says
     /// nothing of the future: submit [`Op::AtHand`] to be told when to ask again.
+    #[inline]
     pub fn try_read(&mut self, fd: Fd, buf: &mut [u8]) -> i32 {
         self.try_now(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() })
     }
 
     /// Writes what can be written at once; `-EAGAIN` when that is nothing.
+    #[inline]
     pub fn try_write(&mut self, fd: Fd, buf: &[u8]) -> i32 {
         self.try_now(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() })
     }
@@ -316,6 +318,7 @@ impl<K: Kernel> Driver<K> {
         self.try_now(Op::Writev { fd, iov: iov.as_ptr(), count: iov.len() })
     }
 
+    #[inline(always)]
     fn try_now(&mut self, op: Op) -> i32 {
         let request = Request::new(op);
         if let Err(error) = self.adopt(request.fd) {

@@ -36,6 +36,7 @@ impl Span {
     /// # Safety
     ///
     /// The GVL is held. What the span points to is the buffer's.
+    #[inline(always)]
     pub(crate) unsafe fn of(Memory { base, size, locked }: Memory, offset: VALUE, length: Length) -> Result<Span, i32> {
         // SAFETY: as above; raises for what is no number.
         let count = |number| usize::try_from(unsafe { rb_sys::NUM2LONG(number) }).map_err(|_| -libc::EINVAL);
@@ -70,6 +71,7 @@ const READONLY: u32 = 128;
 /// # Safety
 ///
 /// The GVL is held; raises for what cannot be written to.
+#[inline(always)]
 pub(crate) unsafe fn writable(buffer: VALUE) -> Memory {
     // SAFETY: as above.
     unsafe {
@@ -88,6 +90,7 @@ pub(crate) unsafe fn writable(buffer: VALUE) -> Memory {
 /// # Safety
 ///
 /// As [`writable`].
+#[inline(always)]
 pub(crate) unsafe fn readable(buffer: VALUE) -> Memory {
     // SAFETY: as above.
     unsafe {
@@ -200,6 +203,7 @@ pub(crate) unsafe fn is_socket(io: VALUE) -> bool {
 
 /// Transfers at least what was asked for, unless there is an end or an error before. A socket is waited for even when one
 /// try would do: Ruby would only ask again. What else is read or written without waiting has to be told that.
+#[inline(always)]
 unsafe fn transfer(
     this: VALUE,
     io: VALUE,
@@ -217,7 +221,7 @@ unsafe fn transfer(
         };
         let fd = rb_sys::rb_io_descriptor(io);
         let looped = loop_of(this);
-        let socket = is_socket(io);
+        let socket = reads && is_socket(io);
         let (mut done, mut until) = (0, 0);
         loop {
             let (at, left) = (span.base.add(done), span.room - done);
@@ -228,7 +232,7 @@ unsafe fn transfer(
                 false => (*looped).runtime.driver().try_write(fd, std::slice::from_raw_parts(at, left)),
             };
             if result == -libc::EAGAIN {
-                if span.least == 0 && !socket {
+                if span.least == 0 && !socket && (reads || !is_socket(io)) {
                     // The loop may not have heard yet of what has just come.
                     let result = match Blocking::new(&Linux, op(fd, at, left)) {
                         Ok(once) => once.attempt(&Linux),
@@ -266,6 +270,7 @@ unsafe fn transfer(
     }
 }
 
+#[inline(always)]
 unsafe fn read(this: VALUE, io: VALUE, buffer: VALUE, offset: VALUE, length: Length) -> VALUE {
     // SAFETY: called with the GVL held.
     unsafe {
@@ -274,6 +279,7 @@ unsafe fn read(this: VALUE, io: VALUE, buffer: VALUE, offset: VALUE, length: Len
     }
 }
 
+#[inline(always)]
 unsafe fn write(this: VALUE, io: VALUE, buffer: VALUE, offset: VALUE, length: Length) -> VALUE {
     // SAFETY: as above.
     unsafe {
