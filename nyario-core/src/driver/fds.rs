@@ -125,6 +125,13 @@ impl FdRecord {
         }
     }
 
+    /// Whether a read of a socket that we did not open has nothing to try, and nobody to wait behind.
+    #[inline(always)]
+    pub(super) fn is_drained(&self) -> bool {
+        let idle = self.read.is_empty() && !self.closing;
+        self.kind == Kind::Socket && self.ready & ready::READ == 0 && !self.owned && idle
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.read.is_empty() && self.write.is_empty() && self.poll.is_empty()
     }

@@ -216,15 +216,20 @@ impl<K: Kernel> Driver<K> {
     /// As [`submit`](Self::submit).
     #[inline(always)]
     pub unsafe fn submit_vouched(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {
-        if !self.closed
-            && let Backend::Uring(uring) = &mut self.backend
-            && let Some(id) = uring.submit_fetch(&mut self.ledger, &Request::new(op), waiter)
-        {
-            self.limit(id, deadline);
-            return Submitted::Pending(id);
+        let request = Request::new(op);
+        let fetched = match &mut self.backend {
+            _ if self.closed => None,
+            Backend::Uring(uring) => uring.submit_fetch(&mut self.ledger, &request, waiter),
+            Backend::Readiness(readiness) => readiness.submit_fetch(&mut self.ledger, &request, waiter),
+        };
+        match fetched {
+            Some(id) => {
+                self.limit(id, deadline);
+                Submitted::Pending(id)
+            }
+            // SAFETY: forwarded from the caller.
+            None => unsafe { self.submit_known(op, waiter, deadline) },
         }
-        // SAFETY: forwarded from the caller.
-        unsafe { self.submit_known(op, waiter, deadline) }
     }
 
     unsafe fn submit_known(&mut self, op: Op, waiter: u64, deadline: u64) -> Submitted {

@@ -6,8 +6,8 @@ use super::epoll::Epoll;
 use super::fds::{FdRecord, Kind, ready};
 use super::kqueue::Kqueue;
 use super::ledger::Ledger;
-use super::list::{Index, NONE};
-use super::op::{Code, Completion, Request, Side, State, Submitted};
+use super::list::{Index, List, NONE};
+use super::op::{Code, Completion, OpId, Request, Side, State, Submitted};
 use super::{BackendKind, Harvest, READ_EVENTS, WRITE_EVENTS};
 use crate::sys::{Errno, Fd, Kernel, portable};
 
@@ -142,6 +142,22 @@ impl Readiness {
                 ledger.pending(index)
             }
         }
+    }
+
+    /// Begins a read that is vouched for, of what the last one has drained: the next edge serves it.
+    #[inline(always)]
+    pub(super) fn submit_fetch<K: Kernel>(
+        &self,
+        ledger: &mut Ledger<K>,
+        request: &Request,
+        waiter: u64,
+    ) -> Option<OpId> {
+        let Ledger { slab, fds, .. } = ledger;
+        let record = fds.known(request.fd).filter(|record| request.code == Code::Read && record.is_drained())?;
+        let (index, op) = slab.insert_record(*request, waiter);
+        op.vouched = true;
+        record.read = List::single(index);
+        Some(OpId { index, generation: op.generation })
     }
 
     /// Carries the operation out if nobody is before it and it may succeed.

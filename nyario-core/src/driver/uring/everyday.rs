@@ -10,7 +10,7 @@
 //! ```
 
 use super::{RIDE_MAX, Uring, generation, tag, user_data};
-use crate::driver::fds::{Kind, Multishot, NO_BUFFER, ready};
+use crate::driver::fds::{Kind, Multishot, NO_BUFFER};
 use crate::driver::ledger::Ledger;
 use crate::driver::list::{Index, List, NONE};
 use crate::driver::op::{Code, Completion, OpId, Request, State, Submitted};
@@ -63,8 +63,7 @@ impl Uring {
         }
     }
 
-    /// Begins a read of a stream that was opened elsewhere, which whoever asks has vouched for, and which the last read
-    /// has drained: it goes into the ring at once.
+    /// Begins a read that is vouched for, of what the last one has drained: it goes into the ring at once.
     #[inline(always)]
     pub(in crate::driver) fn submit_fetch<K: Kernel>(
         &mut self,
@@ -73,11 +72,7 @@ impl Uring {
         waiter: u64,
     ) -> Option<OpId> {
         let Ledger { kernel, slab, fds, .. } = ledger;
-        let record = fds.known(request.fd)?;
-        let drained = record.kind == Kind::Socket && record.ready & ready::READ == 0 && !record.owned;
-        if request.code != Code::Read || !drained || record.closing || !record.read.is_empty() {
-            return None;
-        }
+        let record = fds.known(request.fd).filter(|record| request.code == Code::Read && record.is_drained())?;
         let (index, op) = slab.insert_record(*request, waiter);
         (op.state, op.vouched) = (State::InFlight, true);
         record.read = List::single(index);
