@@ -1,5 +1,6 @@
 //! The connection table: what each descriptor is to us, and which fiber serves it.
 
+use crate::growth;
 use crate::sys::Fd;
 
 /// What a connection is, and so when it ends.
@@ -70,7 +71,7 @@ impl Table {
         self.close(fd);
         let at = fd as usize;
         if at >= self.records.len() {
-            self.records.resize((at + 1).next_power_of_two().max(64), VACANT);
+            self.records.resize(growth::length(at), VACANT);
         }
         let generation = (self.records[at].generation + 1) & ((1 << GENERATION_BITS) - 1);
         self.records[at] = Record { generation, kind, open: true, idle: kind == Kind::Accepted, server };

@@ -19,6 +19,7 @@
 pub mod conn;
 pub mod driver;
 pub mod fiber;
+mod growth;
 pub mod local;
 pub mod net;
 pub mod offload;

@@ -185,7 +185,7 @@ impl<K: Kernel> Runtime<K> {
     }
 
     /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
-    /// [`cancel`](Self::cancel) takes it back, unless the time has come: an event may be on its way then.
+    /// [`disarm`](Self::disarm) takes it back, unless the time has come: an event may be on its way then.
     pub fn arm(&mut self, timer: u64, when: u64) -> OpId {
         debug_assert!(timer >> (64 - whose::TIMER_BITS) == 0);
         // SAFETY: a park lends no memory.
@@ -626,6 +626,11 @@ impl<K: Kernel> Runtime<K> {
     /// Ends an operation of the host's early; see [`Driver::cancel`].
     pub fn cancel(&mut self, op: OpId) {
         self.driver.cancel(op);
+    }
+
+    /// Takes back what [`arm`](Self::arm) began, at once and without an event, unless the time has come.
+    pub fn disarm(&mut self, op: OpId) {
+        self.driver.release(op);
     }
 }
 

@@ -13,6 +13,7 @@ scenarios!(on_loop: a_call_comes_in_its_time_on_a_fiber, calls_come_in_order, a_
     a_call_cancels_its_own_timer, one_call_runs_at_a_time, a_panic_ends_the_call_alone, timers_end_with_the_loop,
     a_call_that_runs_at_the_end_is_the_last, calls_wait_for_room, a_timer_that_waits_for_room_can_be_cancelled,
     no_memory_is_no_call_lost, what_timers_hold_is_dropped, a_name_is_one_timers, many_timers, warm_timers_take_no_memory,
+    a_cancelled_timer_leaves_nothing_behind,
     a_call_may_set_timers);
 
 const MILLI: u64 = 1_000_000;
@@ -118,6 +119,20 @@ fn a_timer_repeats_until_it_is_cancelled(looped: Looped) {
     for (number, &time) in (1..).zip(trace.borrow().iter()) {
         assert!(time >= begin + number * 200_000, "call {number} is early");
     }
+}
+
+/// Not even until the next turn, which may be far.
+fn a_cancelled_timer_leaves_nothing_behind(looped: Looped) {
+    in_fiber(looped, move || {
+        let pending = || looped.statistics().runtime.driver.pending;
+        let before = pending();
+        for _ in 0..100 {
+            let timer = looped.after(MILLI, || ()).unwrap();
+            assert_eq!(pending(), before + 1);
+            looped.cancel_timer(timer).unwrap();
+        }
+        assert_eq!(pending(), before);
+    });
 }
 
 fn a_call_cancels_its_own_timer(looped: Looped) {

@@ -2,6 +2,7 @@
 
 use super::list::{Index, List, NONE};
 use super::op::Side;
+use crate::growth;
 use crate::sys::Fd;
 use crate::sys::abi::FdStatus;
 use std::collections::BTreeMap;
@@ -165,8 +166,7 @@ impl FdTable {
     fn slot(&mut self, fd: Fd) -> &mut FdRecord {
         let at = fd as usize;
         if at >= self.records.len() {
-            let len = (at + 1).next_power_of_two().max(64);
-            self.records.resize_with(len, || FdRecord::VACANT);
+            self.records.resize_with(growth::length(at), || FdRecord::VACANT);
         }
         &mut self.records[at]
     }

@@ -188,7 +188,7 @@ impl<K: Kernel> Inner<K> {
 
     fn end_timer(&mut self, id: TimerId) -> Option<Callback> {
         let op = self.timers.get(id).map_or(OpId::NONE, |entry| std::mem::replace(&mut entry.op, OpId::NONE));
-        self.runtime.cancel(op);
+        self.runtime.disarm(op);
         self.timers.remove(id)
     }
 }

@@ -63,6 +63,8 @@ impl Looped {
     /// Stops waiting for what the fiber in `slot` is parked on; its completion will meet nobody.
     pub(crate) fn forget(&mut self, slot: Slot) {
         let op = replace(&mut self.waiters[slot as usize].op, OpId::NONE);
+        // What waits for a time alone ends at once, and is not kept until the next turn.
+        self.runtime.disarm(op);
         self.runtime.cancel(op);
     }
 
