@@ -6,7 +6,7 @@ use super::list::{Index, List, NONE};
 use super::op::{Code, Completion, Reason, Request, State, Submitted};
 use super::slab::Slab;
 use super::timer::{Places, Timers};
-use crate::sys::{Errno, Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel, portable};
 
 pub(super) struct Ledger<K: Kernel> {
     pub(super) kernel: K,
@@ -154,14 +154,16 @@ impl<K: Kernel> Ledger<K> {
             None => {}
         }
         let status = self.kernel.status(fd)?;
-        let nonblocking = self.kernel.flags(fd) & libc::O_NONBLOCK != 0;
+        let flags = self.kernel.flags(fd);
         self.fds.identities.insert(fd, (status.device, status.inode));
         let kind = classify(status);
         let stream = kind == Kind::Socket
             && self.kernel.getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE) == Ok(libc::SOCK_STREAM);
+        // One that keeps what was written together apart may hold more than a read has returned.
+        let pipe = status.kind == libc::S_IFIFO && flags & portable::O_DIRECT == 0;
         let record = self.fds.open(fd, kind);
-        record.nonblocking = nonblocking;
-        record.drains = stream;
+        record.nonblocking = flags & libc::O_NONBLOCK != 0;
+        record.drains = stream || pipe;
         // Nothing is known yet, so the first try decides.
         record.ready = ready::READ | ready::WRITE;
         Ok((record, true))

@@ -418,8 +418,10 @@ fn note(record: &mut FdRecord, side: Side, request: &Request, result: i32) {
         return;
     }
     let counted = matches!(request.code, Code::Read | Code::Recv | Code::Write | Code::Send);
-    // A short transfer has drained (or filled) a socket, unless the peer hung up: then the end still has to be read.
-    let short = counted && record.drains && result > 0 && (result as usize) < request.len;
+    // A short read has drained it, unless the peer hung up: then the end still has to be read. A short write has filled a
+    // socket; into a pipe, which may have to block, less is written than there is room for.
+    let drained = record.drains && (side == Side::Read || record.kind == Kind::Socket);
+    let short = counted && drained && result > 0 && (result as usize) < request.len;
     if result == -libc::EAGAIN || (short && record.ready & ready::HUP == 0) {
         record.ready &= !bit(side);
     }

@@ -6,8 +6,8 @@
 #[cfg(target_os = "linux")]
 pub use libc::{
     EAI_NODATA, ENODATA, ENONET, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, ETIME, MADV_DONTFORK,
-    MADV_NOHUGEPAGE, MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE, POLLRDHUP, RWF_NOWAIT,
-    SO_DOMAIN, SOCK_CLOEXEC, SOCK_NONBLOCK, SPLICE_F_NONBLOCK,
+    MADV_NOHUGEPAGE, MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MSG_CMSG_CLOEXEC, MSG_ERRQUEUE, O_DIRECT, POLLRDHUP,
+    RWF_NOWAIT, SO_DOMAIN, SOCK_CLOEXEC, SOCK_NONBLOCK, SPLICE_F_NONBLOCK,
 };
 
 /// The C library's, which `libc` leaves out.
@@ -44,6 +44,8 @@ mod elsewhere {
     pub const MAP_NORESERVE: i32 = 0;
     pub const MAP_POPULATE: i32 = 0;
     pub const MSG_ERRQUEUE: i32 = 0;
+    /// No pipe is so.
+    pub const O_DIRECT: i32 = 0;
     /// Always refused, so that whoever asks for it polls first.
     pub const RWF_NOWAIT: i32 = 8;
     pub const SPLICE_F_NONBLOCK: u32 = 2;
