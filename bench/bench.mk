@@ -58,3 +58,12 @@ $(BENCH_OUT)/fibers-go: bench/fibers/goroutines.go | $(BENCH_OUT)
 $(BENCH_OUT)/fibers-tokio: | $(BENCH_OUT)
 	$(CARGO) build --quiet --release --locked --manifest-path bench/fibers/tokio/Cargo.toml --target-dir $(BENCH_OUT)/tokio
 	cp $(BENCH_OUT)/tokio/release/nyario-bench-tokio $@
+
+# What a connection costs while nothing comes of it.
+.PHONY: bench-idle
+bench-idle: build floors $(BENCH_OUT)/idle-echo
+	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-idle
+
+$(BENCH_OUT)/idle-echo: bench/idle/echo.c examples/c/example.h include/nyario.h $(RELEASE)/libnyario.so | $(BENCH_OUT)
+	$(CC) -std=c11 -D_GNU_SOURCE $(FIBER_FLAGS) -Iinclude -Iexamples/c $< -o $@ -L$(RELEASE) -lnyario \
+		-Wl,-rpath,'$$ORIGIN/../release'
