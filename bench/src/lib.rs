@@ -14,6 +14,7 @@ pub mod load;
 pub mod memory;
 pub mod order;
 pub mod process;
+pub mod programs;
 pub mod server;
 pub mod stats;
 mod stream;
