@@ -64,6 +64,11 @@ $(BENCH_OUT)/fibers-tokio: | $(BENCH_OUT)
 bench-idle: build floors $(BENCH_OUT)/idle-echo
 	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-idle
 
+# A million of them on one loop, as far as the machine goes; root may raise the limit of files.
+.PHONY: bench-million
+bench-million: build $(BENCH_OUT)/idle-echo
+	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-million
+
 $(BENCH_OUT)/idle-echo: bench/idle/echo.c examples/c/example.h include/nyario.h $(RELEASE)/libnyario.so | $(BENCH_OUT)
 	$(CC) -std=c11 -D_GNU_SOURCE $(FIBER_FLAGS) -Iinclude -Iexamples/c $< -o $@ -L$(RELEASE) -lnyario \
 		-Wl,-rpath,'$$ORIGIN/../release'

@@ -50,14 +50,14 @@ pub fn cases() -> Vec<Case> {
     vec![
         floor(FLOOR, "target/bench/floor-epoll"),
         floor("floor uring", "target/bench/floor-uring"),
-        c("C uring, lazy", "uring", false),
-        c("C epoll, lazy", "epoll", false),
-        c("C uring, fiber", "uring", true),
-        c("C epoll, fiber", "epoll", true),
-        ruby("Ruby uring, lazy", "uring", false),
-        ruby("Ruby epoll, lazy", "epoll", false),
-        ruby("Ruby uring, fiber", "uring", true),
-        ruby("Ruby epoll, fiber", "epoll", true),
+        c("C uring lazy", "uring", false),
+        c("C epoll lazy", "epoll", false),
+        c("C uring fiber", "uring", true),
+        c("C epoll fiber", "epoll", true),
+        ruby("Ruby uring lazy", "uring", false),
+        ruby("Ruby epoll lazy", "epoll", false),
+        ruby("Ruby uring fiber", "uring", true),
+        ruby("Ruby epoll fiber", "epoll", true),
     ]
 }
 

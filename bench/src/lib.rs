@@ -12,6 +12,7 @@ mod epoll;
 pub mod idle;
 pub mod load;
 pub mod memory;
+pub mod million;
 pub mod order;
 pub mod process;
 pub mod programs;
