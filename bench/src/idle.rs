@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::crowd::Crowd;
 use crate::memory::{self, Machine, Process};
@@ -14,6 +14,12 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// How long the connections are left alone while the server's processor time is looked at.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How long the server's processor time is looked at to tell whether it is busy.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// How long a server may take to notice that all its connections are gone.
+const FAREWELL: Duration = Duration::from_secs(60);
 
 /// Enough for every provided buffer to have been used once, so that none counts for a connection.
 const WARMUP: usize = 2000;
@@ -117,10 +123,20 @@ impl Watch {
         })
     }
 
-    /// Ends the server, which has to end well.
+    /// Ends the server, which has to end well, once it has let go of the connections: of a million that takes longer than
+    /// a server has for its end.
     pub fn stop(self) -> Result<(), String> {
+        let deadline = Instant::now() + FAREWELL;
+        while is_busy(self.server.pid()) && Instant::now() < deadline {}
         self.server.stop()
     }
+}
+
+/// Whether the process works for a tenth of the time. One that is gone does not.
+fn is_busy(pid: u32) -> bool {
+    let Ok(meter) = Meter::start(pid) else { return false };
+    thread::sleep(GLANCE);
+    meter.cpu().is_ok_and(|cpu| cpu > GLANCE / 10)
 }
 
 /// Measures one server with so many connections.
@@ -132,4 +148,34 @@ pub fn measure(case: &Case, root: &Path, core: usize, count: usize) -> Result<Fi
     // How a server ends says more than that its connections broke.
     watch.stop()?;
     awake.and(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn who_works_is_busy_and_who_waits_is_not() {
+        let own = std::process::id();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+            // Others may have the processors for a while.
+            let busy = (0..50).any(|_| is_busy(own));
+            stop.store(true, Ordering::Relaxed);
+            assert!(busy);
+        });
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        thread::sleep(GLANCE);
+        let idle = !is_busy(child.id());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(idle && !is_busy(child.id()));
+    }
 }
