@@ -58,3 +58,36 @@ $(BENCH_OUT)/fibers-go: bench/fibers/goroutines.go | $(BENCH_OUT)
 $(BENCH_OUT)/fibers-tokio: | $(BENCH_OUT)
 	$(CARGO) build --quiet --release --locked --manifest-path bench/fibers/tokio/Cargo.toml --target-dir $(BENCH_OUT)/tokio
 	cp $(BENCH_OUT)/tokio/release/nyario-bench-tokio $@
+
+# What a connection costs while nothing comes of it.
+.PHONY: bench-idle
+bench-idle: build floors $(BENCH_OUT)/idle-echo
+	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-idle
+
+# A million of them on one loop, as far as the machine goes; root may raise the limit of files.
+.PHONY: bench-million
+bench-million: build $(BENCH_OUT)/idle-echo
+	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-million
+
+$(BENCH_OUT)/idle-echo: bench/idle/echo.c examples/c/example.h include/nyario.h $(RELEASE)/libnyario.so | $(BENCH_OUT)
+	$(CC) -std=c11 -D_GNU_SOURCE $(FIBER_FLAGS) -Iinclude -Iexamples/c $< -o $@ -L$(RELEASE) -lnyario \
+		-Wl,-rpath,'$$ORIGIN/../release'
+
+# Timers, channels, pipes and wake-ups, beside tokio and Go.
+SMALL := nyario $(if $(shell command -v go),go) tokio
+SMALL := $(SMALL:%=$(BENCH_OUT)/small-%)
+
+.PHONY: bench-small $(BENCH_OUT)/small-tokio
+bench-small: library $(SMALL)
+	$(CARGO) run --quiet --release --package nyario-bench --bin nyario-small
+
+$(BENCH_OUT)/small-nyario: bench/small/nyario.c bench/small/measure.h $(RELEASE)/libnyario.so | $(BENCH_OUT)
+	$(CC) -std=c11 -D_GNU_SOURCE $(FIBER_FLAGS) -Iinclude $< -o $@ -pthread -L$(RELEASE) -lnyario \
+		-Wl,-rpath,'$$ORIGIN/../release'
+
+$(BENCH_OUT)/small-go: bench/small/goroutines.go | $(BENCH_OUT)
+	go build -o $@ $<
+
+$(BENCH_OUT)/small-tokio: | $(BENCH_OUT)
+	$(CARGO) build --quiet --release --locked --manifest-path bench/small/tokio/Cargo.toml --target-dir $(BENCH_OUT)/tokio
+	cp $(BENCH_OUT)/tokio/release/nyario-bench-small-tokio $@

@@ -1,4 +1,4 @@
-//! What the two programs of nyario's benchmarks share: a load generator that trusts no answer, and the
+//! What the programs of nyario's benchmarks share: a load generator that trusts no answer, and the
 //! arithmetic of a comparison that repeats on a noisy machine.
 
 #![deny(missing_docs)]
@@ -7,10 +7,15 @@ pub mod address;
 pub mod args;
 pub mod compare;
 pub mod cores;
+pub mod crowd;
 mod epoll;
+pub mod idle;
 pub mod load;
+pub mod memory;
+pub mod million;
 pub mod order;
 pub mod process;
+pub mod programs;
 pub mod server;
 pub mod stats;
 mod stream;

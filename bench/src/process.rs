@@ -100,12 +100,31 @@ fn read(clock: libc::clockid_t) -> io::Result<Duration> {
 
 /// Lets this process and those it starts open as many files as the system allows.
 pub fn raise_file_limit() -> io::Result<()> {
+    let limit = file_limit()?;
+    set_file_limit(libc::rlimit { rlim_cur: limit.rlim_max, ..limit })
+}
+
+/// Lets this process and those it starts open `wanted` files, or as many as it may, and says how many that are. Who is
+/// privileged may go beyond the limit that others have set, up to the kernel's `fs.nr_open`.
+pub fn raise_file_limit_to(wanted: u64) -> io::Result<u64> {
+    let limit = file_limit()?;
+    if limit.rlim_max < wanted && set_file_limit(libc::rlimit { rlim_cur: wanted, rlim_max: wanted }).is_ok() {
+        return Ok(wanted);
+    }
+    raise_file_limit()?;
+    Ok(limit.rlim_max)
+}
+
+fn file_limit() -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes one rlimit to `limit`.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } {
+        0 => Ok(limit),
+        _ => Err(io::Error::last_os_error()),
     }
-    limit.rlim_cur = limit.rlim_max;
+}
+
+fn set_file_limit(limit: libc::rlimit) -> io::Result<()> {
     // SAFETY: the call reads one rlimit from `limit`.
     match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
         0 => Ok(()),

@@ -31,6 +31,13 @@ pub struct Row {
     backend: Option<&'static str>,
 }
 
+impl Row {
+    /// A server that `command` starts, where `file` is there.
+    pub(crate) fn new(name: &'static str, file: &str, command: &[&str], backend: Option<&'static str>) -> Self {
+        Row { name, file: file.into(), command: command.iter().map(|&part| part.into()).collect(), backend }
+    }
+}
+
 /// Every server that can do the work, the floor first.
 pub fn rows(workload: Workload) -> Vec<Row> {
     let example = match workload {
