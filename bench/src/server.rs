@@ -31,6 +31,13 @@ pub struct Row {
     backend: Option<&'static str>,
 }
 
+impl Row {
+    /// What is run.
+    pub fn program(&self) -> &str {
+        &self.command[0]
+    }
+}
+
 /// Every server that can do the work, the floor first.
 pub fn rows(workload: Workload) -> Vec<Row> {
     let example = match workload {

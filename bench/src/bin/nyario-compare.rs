@@ -5,19 +5,20 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nyario_bench::args::{Args, refuse};
 use nyario_bench::compare::{Comparison, Placement};
-use nyario_bench::load::Plan;
+use nyario_bench::machine::{self, Machine};
+use nyario_bench::measurement::{Load, Measurement};
+use nyario_bench::plan::{Asked, Plan};
 use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
 use nyario_bench::{cores, process};
 
-const USAGE: &str = "nyario-compare [--workload echo|http] [--same-core | --two-cores] \
-                     [--connections N] [--size BYTES] [--rounds N] [--seconds S] \
-                     [--only NAME,NAME] [--ruby LIB] [--root DIR]";
+const USAGE: &str = "nyario-compare [--same-core | --two-cores] [--rounds N] [--seconds S] [--only NAME,NAME] \
+                     [--ruby LIB] [--root DIR] [--json FILE]";
 
 struct Options {
     plan: Plan,
@@ -27,51 +28,47 @@ struct Options {
     /// Compare what Ruby has instead, with the gem's library in that folder.
     ruby: Option<String>,
     root: PathBuf,
+    /// Where to write the figures for the report.
+    json: Option<PathBuf>,
 }
 
 fn options(mut args: Args) -> Result<Options, String> {
-    let mut options = Options {
-        plan: Plan {
-            workload: Workload::Echo,
-            connections: NonZeroUsize::new(50).expect("fifty is not zero"),
-            size: NonZeroUsize::new(64).expect("sixty-four is not zero"),
-            pipeline: NonZeroUsize::MIN,
-            warmup: Duration::from_millis(300),
-            seconds: Duration::from_millis(500),
-            pid: None,
-        },
-        same_core: true,
-        rounds: NonZeroUsize::new(11).expect("eleven is not zero"),
-        only: None,
-        ruby: None,
-        root: ".".into(),
-    };
+    let mut asked = Asked::default();
+    let mut seconds = Duration::from_millis(500);
+    let mut same_core = true;
+    let mut rounds = NonZeroUsize::new(11).expect("eleven is not zero");
+    let (mut only, mut ruby, mut json) = (None, None, None);
+    let mut root = ".".into();
     while let Some(arg) = args.next() {
+        if asked.read(&arg, &mut args)? {
+            continue;
+        }
         match arg.as_str() {
-            "--workload" => options.plan.workload = args.value(&arg)?,
-            "--connections" => options.plan.connections = args.value(&arg)?,
-            "--size" => options.plan.size = args.value(&arg)?,
-            "--rounds" => options.rounds = args.value(&arg)?,
-            "--seconds" => options.plan.seconds = args.seconds(&arg)?,
-            "--same-core" => options.same_core = true,
-            "--two-cores" => options.same_core = false,
+            "--rounds" => rounds = args.value(&arg)?,
+            "--seconds" => seconds = args.seconds(&arg)?,
+            "--same-core" => same_core = true,
+            "--two-cores" => same_core = false,
             "--only" => {
                 let names: String = args.value(&arg)?;
-                options.only = Some(names.split(',').map(|name| name.trim().into()).collect());
+                only = Some(names.split(',').map(|name| name.trim().into()).collect());
             }
-            "--ruby" => options.ruby = Some(args.value(&arg)?),
-            "--root" => options.root = args.value(&arg)?,
+            "--ruby" => ruby = Some(args.value(&arg)?),
+            "--root" => root = args.value(&arg)?,
+            "--json" => json = Some(args.value(&arg)?),
             _ => return Err(format!("{arg}?")),
         }
     }
-    Ok(options)
+    let plan = asked.plan(Duration::from_millis(300), seconds)?;
+    Ok(Options { plan, same_core, rounds, only, ruby, root, json })
 }
 
-fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
+/// The rows that are to run, and the names of those that are not there.
+fn chosen(options: &Options, root: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
+    let workload = options.plan.kind.workload();
     let mut rows = match &options.ruby {
-        Some(_) if options.plan.workload != Workload::Echo => return Err("of Ruby there is only the echo".into()),
+        Some(_) if workload != Workload::Echo => return Err("of Ruby there is only the echo".into()),
         Some(lib) => server::ruby_rows(lib),
-        None => server::rows(options.plan.workload),
+        None => server::rows(workload),
     };
     if let Some(only) = &options.only {
         if let Some(name) = only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
@@ -81,14 +78,16 @@ fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
         // Without the floor of the same round no figure would repeat.
         rows.retain(|row| row.name == FLOOR || only.iter().any(|name| name == row.name));
     }
+    let mut left_out = Vec::new();
     rows.retain(|row| {
         let there = root.join(&row.file).is_file();
         if !there {
             println!("left out: {} ({} is not there)", row.name, row.file.display());
+            left_out.push(row.name.to_string());
         }
         there
     });
-    Ok(rows)
+    Ok((rows, left_out))
 }
 
 fn placement(same_core: bool) -> Result<Placement, String> {
@@ -99,46 +98,58 @@ fn placement(same_core: bool) -> Result<Placement, String> {
     }
 }
 
-fn print_header(options: &Options) -> Result<(), String> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|error| error.to_string())?;
-    let date = Command::new("date").args(["-u", "+%F"]).output().map_err(|error| error.to_string())?;
+fn load(options: &Options) -> Load {
     let plan = &options.plan;
-    println!("Linux {}, {}", kernel.trim(), String::from_utf8_lossy(&date.stdout).trim());
-    let size = match plan.workload {
-        Workload::Echo => format!(" of {} B", plan.size),
-        Workload::Http => String::new(),
-    };
-    let placement = if options.same_core { "the same core" } else { "two cores" };
+    Load {
+        workload: plan.kind,
+        connections: plan.connections.get(),
+        size: (plan.kind.workload() == Workload::Echo).then(|| plan.size.get()),
+        pipeline: plan.pipeline.get(),
+        same_core: options.same_core,
+        ruby: options.ruby.is_some(),
+        seconds: plan.seconds.as_secs_f64(),
+        rounds: options.rounds.get(),
+    }
+}
+
+fn print_header(machine: &Machine, date: &str, load: &Load) {
+    println!("Linux {}, {date}", machine.kernel);
+    let size = load.size.map(|size| format!(" of {size} B")).unwrap_or_default();
+    let pipeline = if load.pipeline > 1 { format!(", {} in one go", load.pipeline) } else { String::new() };
+    let placement = if load.same_core { "the same core" } else { "two cores" };
     println!(
-        "{}{size}, {} connections, {placement}, {} rounds of {} s",
-        plan.workload,
-        plan.connections,
-        options.rounds,
-        plan.seconds.as_secs_f64()
+        "{}{size}{pipeline}, {} connections, {placement}, {} rounds of {} s",
+        load.workload, load.connections, load.rounds, load.seconds
     );
-    Ok(())
 }
 
 fn run(options: &Options) -> Result<bool, String> {
     let root = fs::canonicalize(&options.root).map_err(|error| format!("{}: {error}", options.root.display()))?;
-    let rows = chosen(options, &root)?;
+    let (rows, left_out) = chosen(options, &root)?;
     if rows.is_empty() {
         return Err("there is nothing to compare".into());
     }
+    let (machine, date, load) = (Machine::this()?, machine::date()?, load(options));
+    let versions = options.json.as_ref().map(|_| machine::versions(&rows, &root)).unwrap_or_default();
     process::raise_file_limit().map_err(|error| format!("the file limit: {error}"))?;
     let placement = placement(options.same_core)?;
     placement.take().map_err(|error| format!("the placement: {error}"))?;
-    print_header(options)?;
+    print_header(&machine, &date, &load);
     let bases: &[&str] = if options.ruby.is_some() { &[FLOOR, PEER] } else { &[FLOOR] };
     let comparison = Comparison::run(&rows, bases, &root, placement, &options.plan, options.rounds.get());
     print!("{comparison}");
-    Ok(!comparison.failed())
+    let (floor, servers, failed) = (FLOOR.into(), comparison.figures(), comparison.failed());
+    let well = failed.is_empty();
+    if let Some(file) = &options.json {
+        Measurement { date, machine, versions, load, floor, servers, failed, left_out }.write(file)?;
+    }
+    Ok(well)
 }
 
 fn main() -> ExitCode {
     let options = match options(Args::of_process()) {
         Ok(options) => options,
-        Err(error) => return refuse(&error, USAGE),
+        Err(error) => return refuse(&error, &format!("{USAGE} {}", Asked::USAGE)),
     };
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,

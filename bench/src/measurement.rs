@@ -1,0 +1,107 @@
+//! What a comparison has measured, as it is written to a file and read by the report.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+use crate::plan::Kind;
+use crate::stats::Spread;
+
+/// One comparison: where and how it was made, and its figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// The day, as 2026-01-31.
+    pub date: String,
+    /// Where it was made.
+    pub machine: Machine,
+    /// Of what: names and numbers.
+    pub versions: Vec<String>,
+    /// How the load was put on, and for how long.
+    pub load: Load,
+    /// The server that the others are divided by.
+    pub floor: String,
+    /// The servers that were measured.
+    pub servers: Vec<Figures>,
+    /// Those that failed, and why.
+    pub failed: Vec<Failure>,
+    /// Those that are not there.
+    pub left_out: Vec<String>,
+}
+
+/// The load, and where both sides ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// What the client did.
+    pub workload: Kind,
+    /// Over how many connections.
+    pub connections: usize,
+    /// With messages of that size; requests have their own.
+    pub size: Option<usize>,
+    /// How many messages of a connection were on their way at once.
+    pub pipeline: usize,
+    /// Whether client and server shared a core.
+    pub same_core: bool,
+    /// Whether these are the servers of Ruby alone.
+    pub ruby: bool,
+    /// How long each run took.
+    pub seconds: f64,
+    /// How many runs each server had.
+    pub rounds: usize,
+}
+
+/// What one server has shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// What the table calls it.
+    pub name: String,
+    /// How many rounds could be used.
+    pub rounds: usize,
+    /// Microseconds of processor time per message.
+    pub cpu_us: Spread,
+    /// The same, divided by the floor's of the same round.
+    pub ratio: Option<Spread>,
+    /// How much it did in its time; this means nothing where it shared its core with the client.
+    pub messages_per_second: f64,
+    /// How long answers took, where that means something.
+    pub latency: Option<Latency>,
+    /// Its memory at the end.
+    pub resident_bytes: f64,
+    /// How far apart the cores were, where there were two.
+    pub round_trip_ns: Option<f64>,
+}
+
+/// Microseconds within which these shares of the answers came.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of them.
+    pub p50_us: f64,
+    /// All but one of a hundred.
+    pub p99_us: f64,
+    /// All but one of a thousand.
+    pub p999_us: f64,
+}
+
+/// A server that could not be measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What the table calls it.
+    pub name: String,
+    /// What happened.
+    pub why: String,
+}
+
+impl Measurement {
+    /// Writes it to a file.
+    pub fn write(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
+        fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Reads it from a file.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
