@@ -74,6 +74,7 @@ struct Sample {
 /// What became of one row: a sample for each round in which it could be measured, or why it failed.
 struct Record {
     name: &'static str,
+    nyario: bool,
     samples: Vec<Option<Sample>>,
     failure: Option<String>,
 }
@@ -95,7 +96,7 @@ impl Comparison {
         plan: &Plan,
         rounds: usize,
     ) -> Self {
-        let fresh = |row: &Row| Record { name: row.name, samples: Vec::new(), failure: None };
+        let fresh = |row: &Row| Record { name: row.name, nyario: row.is_nyario(), samples: Vec::new(), failure: None };
         let mut records: Vec<Record> = rows.iter().map(fresh).collect();
         for round in 1..=rounds {
             eprintln!("round {round} of {rounds}");
@@ -133,6 +134,7 @@ impl Comparison {
             Latency { p50_us: middle(|it| it.p50)?, p99_us: middle(|it| it.p99)?, p999_us: middle(|it| it.p999)? };
         Some(Figures {
             name: record.name.into(),
+            nyario: record.nyario,
             rounds: samples.len(),
             cpu_us: all(|it| it.cpu)?,
             ratio: self.bases.first().and_then(|base| self.ratio(record, base)),
@@ -250,7 +252,7 @@ mod tests {
     fn record(name: &'static str, cpu: &[Option<(f64, f64)>]) -> Record {
         let sample = |(cpu, trip)| Sample { cpu, round_trip: Some(trip), ..Sample::default() };
         let samples = cpu.iter().map(|it| it.map(sample)).collect();
-        Record { name, samples, failure: None }
+        Record { name, nyario: false, samples, failure: None }
     }
 
     #[test]

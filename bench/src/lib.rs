@@ -15,6 +15,7 @@ pub mod measurement;
 pub mod order;
 pub mod plan;
 pub mod process;
+pub mod report;
 pub mod server;
 pub mod stats;
 mod stream;

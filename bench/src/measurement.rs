@@ -56,6 +56,8 @@ pub struct Load {
 pub struct Figures {
     /// What the table calls it.
     pub name: String,
+    /// Whether it runs on nyario.
+    pub nyario: bool,
     /// How many rounds could be used.
     pub rounds: usize,
     /// Microseconds of processor time per message.

@@ -36,6 +36,11 @@ impl Row {
     pub fn program(&self) -> &str {
         &self.command[0]
     }
+
+    /// Whether it runs on nyario.
+    pub fn is_nyario(&self) -> bool {
+        self.backend.is_some()
+    }
 }
 
 /// Every server that can do the work, the floor first.

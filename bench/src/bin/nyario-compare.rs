@@ -12,7 +12,7 @@ use nyario_bench::args::{Args, refuse};
 use nyario_bench::compare::{Comparison, Placement};
 use nyario_bench::machine::{self, Machine};
 use nyario_bench::measurement::{Load, Measurement};
-use nyario_bench::plan::{Asked, Plan};
+use nyario_bench::plan::{Asked, Kind, Plan};
 use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
 use nyario_bench::{cores, process};
@@ -115,7 +115,11 @@ fn load(options: &Options) -> Load {
 fn print_header(machine: &Machine, date: &str, load: &Load) {
     println!("Linux {}, {date}", machine.kernel);
     let size = load.size.map(|size| format!(" of {size} B")).unwrap_or_default();
-    let pipeline = if load.pipeline > 1 { format!(", {} in one go", load.pipeline) } else { String::new() };
+    let pipeline = match (load.pipeline, load.workload) {
+        (1, _) => String::new(),
+        (ahead, Kind::Stream) => format!(", {ahead} ahead"),
+        (batch, _) => format!(", {batch} in one go"),
+    };
     let placement = if load.same_core { "the same core" } else { "two cores" };
     println!(
         "{}{size}{pipeline}, {} connections, {placement}, {} rounds of {} s",
