@@ -22,6 +22,12 @@ bench: build floors
 	$(COMPARE) --workload echo
 	$(COMPARE) --workload http
 
+# Every workload, and docs/performance.md of it.
+.PHONY: bench-report
+bench-report: build floors
+	$(CARGO) build --release --package nyario-bench
+	scripts/bench-report
+
 # Ruby beside what Ruby has: on the Ruby of the peers, in a Debian of its own.
 .PHONY: bench-ruby
 bench-ruby: floors

@@ -45,26 +45,29 @@ pub fn date() -> Result<String, String> {
     Ok(String::from_utf8_lossy(&date.stdout).trim().into())
 }
 
-/// The versions of nyario, of the compilers, and of what runs the servers. A server that is built may have a file beside
-/// it, of its name and `.version`, whose lines say what is in it.
-pub fn versions(rows: &[Row], root: &Path) -> Vec<String> {
-    let mut versions = vec![format!("nyario {}", env!("CARGO_PKG_VERSION"))];
+/// The versions of nyario and of the compilers.
+pub fn tools(root: &Path) -> Vec<String> {
+    let mut nyario = format!("nyario {}", env!("CARGO_PKG_VERSION"));
     if let Some(commit) = first_line(root, "git", &["describe", "--always", "--dirty"]) {
-        versions[0] += &format!(" ({commit})");
+        nyario += &format!(" ({commit})");
     }
-    versions.extend(first_line(root, "cc", &["--version"]));
-    versions.extend(first_line(root, "rustc", &["--version"]));
-    let mut of_rows = BTreeSet::new();
-    for row in rows {
-        if !row.program().contains('/') {
-            let asked = ["--version", "-v"].iter().find_map(|option| first_line(root, row.program(), &[option]));
-            of_rows.extend(asked);
-        }
-        let beside = fs::read_to_string(root.join(&row.file).with_added_extension("version")).unwrap_or_default();
-        of_rows.extend(beside.lines().map(|line| line.trim().to_string()));
-    }
-    versions.extend(of_rows);
-    versions
+    [Some(nyario), version(root, "cc"), version(root, "rustc")].into_iter().flatten().collect()
+}
+
+/// The versions of what runs the servers, as far as it is installed and not built.
+pub fn programs(rows: &[Row], root: &Path) -> BTreeSet<String> {
+    let installed = rows.iter().map(Row::program).filter(|program| !program.contains('/'));
+    installed.filter_map(|program| version(root, program)).collect()
+}
+
+fn version(root: &Path, program: &str) -> Option<String> {
+    let line = ["--version", "-v"].iter().find_map(|option| first_line(root, program, &[option]))?;
+    Some(named(program, line))
+}
+
+/// Some say nothing but the number.
+fn named(program: &str, line: String) -> String {
+    if line.starts_with(program) { line } else { format!("{program} {line}") }
 }
 
 /// What a program says first, on whichever output.
@@ -93,5 +96,11 @@ mod tests {
         assert_eq!(sh("echo one/1.0 >&2"), Some("one/1.0".into()));
         assert_eq!(sh("echo invalid option; exit 1"), None);
         assert_eq!(first_line(Path::new("/"), "there/is/no/such", &[]), None);
+    }
+
+    #[test]
+    fn a_version_has_the_name_of_its_program() {
+        assert_eq!(named("ruby", "ruby 3.1.2p20".into()), "ruby 3.1.2p20");
+        assert_eq!(named("node", "v20.1.0".into()), "node v20.1.0");
     }
 }

@@ -43,8 +43,8 @@ pub struct Load {
     pub pipeline: usize,
     /// Whether client and server shared a core.
     pub same_core: bool,
-    /// Whether these are the servers of Ruby alone.
-    pub ruby: bool,
+    /// Whose servers these are, where they are not this tree's own.
+    pub field: Option<String>,
     /// How long each run took.
     pub seconds: f64,
     /// How many runs each server had.

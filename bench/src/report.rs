@@ -26,7 +26,7 @@ impl<'a> Section<'a> {
         let mut sections: BTreeMap<_, BTreeMap<usize, &Measurement>> = BTreeMap::new();
         for measurement in measurements {
             let load = &measurement.load;
-            let key = (load.ruby, !load.same_core, load.workload, load.pipeline, load.size);
+            let key = (!load.same_core, load.workload, load.pipeline, load.size, &load.field);
             if sections.entry(key).or_default().insert(load.connections, measurement).is_some() {
                 return Err(format!("{} over {} connections was measured twice", title(load), load.connections));
             }
@@ -78,9 +78,9 @@ fn title(load: &Load) -> String {
         (ahead, Kind::Stream) => format!(", {ahead} ahead"),
         (batch, _) => format!(", pipelined, {batch} in one go"),
     };
-    let ruby = if load.ruby { ", servers of Ruby" } else { "" };
     let place = if load.same_core { "" } else { ", on two cores" };
-    format!("{what}{pipeline}{ruby}{place}")
+    let field = load.field.as_ref().map(|field| format!(" ({field})")).unwrap_or_default();
+    format!("{what}{pipeline}{place}{field}")
 }
 
 fn file(load: &Load) -> String {
@@ -91,11 +91,11 @@ fn file(load: &Load) -> String {
     if load.pipeline > 1 {
         name += &format!("-x{}", load.pipeline);
     }
-    if load.ruby {
-        name += "-ruby";
-    }
     if !load.same_core {
         name += "-two-cores";
+    }
+    if let Some(field) = &load.field {
+        name += &format!("-{}", field.to_lowercase());
     }
     name
 }
@@ -130,7 +130,7 @@ mod tests {
                 size: (workload != Kind::Http).then_some(64),
                 pipeline: 1,
                 same_core: true,
-                ruby: false,
+                field: None,
                 seconds: 0.5,
                 rounds: 3,
             },
@@ -167,14 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_batches_have_sections_of_their_own() {
-        let mut measurements = vec![measured(Kind::Echo, 50, &[]); 3];
+    fn sizes_batches_and_fields_have_sections_of_their_own() {
+        let mut measurements = vec![measured(Kind::Echo, 50, &[]); 4];
+        measurements[3].load.field = Some("Ruby".into());
         measurements[1].load.size = Some(1024);
         measurements[2].load.pipeline = 16;
         let sections = Section::all(&measurements).unwrap();
         let names: Vec<&str> = sections.iter().map(|it| it.file.as_str()).collect();
-        assert_eq!(names, ["echo-64", "echo-1024", "echo-64-x16"]);
-        assert_eq!(sections[2].title, "Echo of 64 B, pipelined, 16 in one go");
+        assert_eq!(names, ["echo-64", "echo-64-ruby", "echo-1024", "echo-64-x16"]);
+        assert_eq!(sections[1].title, "Echo of 64 B (Ruby)");
+        assert_eq!(sections[3].title, "Echo of 64 B, pipelined, 16 in one go");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use nyario_bench::wire::Workload;
 use nyario_bench::{cores, process};
 
 const USAGE: &str = "nyario-compare [--same-core | --two-cores] [--rounds N] [--seconds S] [--only NAME,NAME] \
-                     [--ruby LIB] [--root DIR] [--json FILE]";
+                     [--ruby LIB] [--root DIR] [--json FILE] [--about VERSION]";
 
 struct Options {
     plan: Plan,
@@ -30,6 +30,8 @@ struct Options {
     root: PathBuf,
     /// Where to write the figures for the report.
     json: Option<PathBuf>,
+    /// Versions that it should name and cannot find out.
+    about: Vec<String>,
 }
 
 fn options(mut args: Args) -> Result<Options, String> {
@@ -37,7 +39,7 @@ fn options(mut args: Args) -> Result<Options, String> {
     let mut seconds = Duration::from_millis(500);
     let mut same_core = true;
     let mut rounds = NonZeroUsize::new(11).expect("eleven is not zero");
-    let (mut only, mut ruby, mut json) = (None, None, None);
+    let (mut only, mut ruby, mut json, mut about) = (None, None, None, Vec::new());
     let mut root = ".".into();
     while let Some(arg) = args.next() {
         if asked.read(&arg, &mut args)? {
@@ -55,11 +57,12 @@ fn options(mut args: Args) -> Result<Options, String> {
             "--ruby" => ruby = Some(args.value(&arg)?),
             "--root" => root = args.value(&arg)?,
             "--json" => json = Some(args.value(&arg)?),
+            "--about" => about.push(args.value(&arg)?),
             _ => return Err(format!("{arg}?")),
         }
     }
     let plan = asked.plan(Duration::from_millis(300), seconds)?;
-    Ok(Options { plan, same_core, rounds, only, ruby, root, json })
+    Ok(Options { plan, same_core, rounds, only, ruby, root, json, about })
 }
 
 /// The rows that are to run, and the names of those that are not there.
@@ -106,10 +109,20 @@ fn load(options: &Options) -> Load {
         size: (plan.kind.workload() == Workload::Echo).then(|| plan.size.get()),
         pipeline: plan.pipeline.get(),
         same_core: options.same_core,
-        ruby: options.ruby.is_some(),
+        field: options.ruby.as_ref().map(|_| "Ruby".into()),
         seconds: plan.seconds.as_secs_f64(),
         rounds: options.rounds.get(),
     }
+}
+
+fn versions(options: &Options, rows: &[Row], root: &Path) -> Vec<String> {
+    let mut versions = options.about.clone();
+    versions.extend(machine::programs(rows, root));
+    // Where Ruby's servers run there are other compilers, and they have built none of them.
+    if options.ruby.is_none() {
+        versions.extend(machine::tools(root));
+    }
+    versions
 }
 
 fn print_header(machine: &Machine, date: &str, load: &Load) {
@@ -134,7 +147,7 @@ fn run(options: &Options) -> Result<bool, String> {
         return Err("there is nothing to compare".into());
     }
     let (machine, date, load) = (Machine::this()?, machine::date()?, load(options));
-    let versions = options.json.as_ref().map(|_| machine::versions(&rows, &root)).unwrap_or_default();
+    let versions = versions(options, &rows, &root);
     process::raise_file_limit().map_err(|error| format!("the file limit: {error}"))?;
     let placement = placement(options.same_core)?;
     placement.take().map_err(|error| format!("the placement: {error}"))?;

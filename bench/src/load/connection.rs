@@ -98,3 +98,81 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Asked;
+    use crate::wire::WINDOW;
+    use std::num::NonZeroUsize;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    fn plan(kind: Kind) -> Plan {
+        let plan = Asked::default().plan(Duration::ZERO, Duration::ZERO).unwrap();
+        Plan { kind, connections: NonZeroUsize::MIN, ..plan }
+    }
+
+    /// A connection that has asked, and its peer, which waits for nothing.
+    fn asked(kind: Kind, script: &Script, messages: usize) -> (Connection, UnixStream) {
+        let (own, peer) = UnixStream::pair().unwrap();
+        own.set_nonblocking(true).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let mut connection = Connection::new(Stream::Unix(own), &plan(kind), script, 7);
+        connection.ask(script, messages, Instant::now()).unwrap();
+        (connection, peer)
+    }
+
+    fn hear(connection: &mut Connection, script: &Script) -> Result<(usize, bool), String> {
+        connection.hear(script, false, &mut vec![0; WINDOW]).map(|heard| (heard.answers, heard.over))
+    }
+
+    /// Sends back what has come, and says how much that was; the peer's end is 0.
+    fn echo(peer: &mut UnixStream) -> Option<usize> {
+        let mut bytes = vec![0; 16_384];
+        let size = peer.read(&mut bytes).ok()?;
+        peer.write_all(&bytes[..size]).unwrap();
+        Some(size)
+    }
+
+    #[test]
+    fn a_life_counts_when_both_sides_have_ended_it() {
+        let script = Script::echo(64);
+        let (mut connection, mut peer) = asked(Kind::Churn, &script, 1);
+        assert_eq!((echo(&mut peer), echo(&mut peer)), (Some(64), None));
+        assert_eq!(hear(&mut connection, &script), Ok((0, false)), "the peer may forget to close");
+        assert_eq!(echo(&mut peer), Some(0), "the client ends first");
+        drop(peer);
+        assert_eq!(hear(&mut connection, &script), Ok((1, true)));
+    }
+
+    #[test]
+    fn a_life_that_ends_early_or_says_too_much_has_failed() {
+        let script = Script::echo(64);
+        let (mut connection, mut peer) = asked(Kind::Churn, &script, 1);
+        peer.read_exact(&mut [0; 64]).unwrap();
+        peer.write_all(&script.at(7 * 64, 63)[..63]).unwrap();
+        drop(peer);
+        assert_eq!(hear(&mut connection, &script), Ok((0, false)));
+        assert!(hear(&mut connection, &script).unwrap_err().contains("closed"));
+
+        let (mut connection, mut peer) = asked(Kind::Churn, &script, 1);
+        echo(&mut peer).unwrap();
+        hear(&mut connection, &script).unwrap();
+        peer.write_all(b"!").unwrap();
+        assert!(hear(&mut connection, &script).unwrap_err().contains("more bytes"));
+    }
+
+    #[test]
+    fn chunks_go_out_as_there_is_room_and_all_come_back() {
+        let script = Script::echo(65_536);
+        let (mut connection, mut peer) = asked(Kind::Stream, &script, 16);
+        assert!(connection.is_stuck(), "a socket has no room for a mebibyte");
+        let mut answers = 0;
+        while let Some(1..) = echo(&mut peer) {
+            answers += hear(&mut connection, &script).unwrap().0;
+            connection.ask(&script, 0, Instant::now()).unwrap();
+        }
+        assert_eq!((answers, connection.is_stuck()), (16, false));
+    }
+}
