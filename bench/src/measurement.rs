@@ -107,3 +107,31 @@ impl Measurement {
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let figures = r#"{"name": "a server", "nyario": true, "rounds": 3, "cpu_us": {"min": 4.5, "median": 5.0, "max": 6.0},
+            "ratio": null, "messages_per_second": 1e5, "latency": {"p50_us": 40.0, "p99_us": 90.0, "p999_us": 99.5},
+            "resident_bytes": 1048576.0, "round_trip_ns": 51.25}"#;
+        let text = format!(
+            r#"{{"date": "2026-01-31", "machine": {{"kernel": "6.18", "processor": "one", "cores": 2}}, "versions": [],
+            "load": {{"workload": "churn", "connections": 50, "size": 64, "pipeline": 1, "same_core": false,
+            "field": "Ruby", "seconds": 0.5, "rounds": 3}}, "floor": "floor", "servers": [{figures}],
+            "failed": [{{"name": "another", "why": "it broke"}}], "left_out": ["a third"]}}"#
+        );
+        let file = std::env::temp_dir().join(format!("nyario-measurement-{}", std::process::id()));
+        fs::write(&file, text).unwrap();
+        let read = Measurement::read(&file).unwrap();
+        assert_eq!((read.load.workload, read.load.size), (Kind::Churn, Some(64)));
+        assert_eq!(read.servers[0].latency.unwrap().p999_us, 99.5);
+        read.write(&file).unwrap();
+        assert_eq!(Measurement::read(&file), Ok(read));
+        fs::write(&file, "{}").unwrap();
+        assert!(Measurement::read(&file).unwrap_err().starts_with(&file.display().to_string()));
+        fs::remove_file(&file).unwrap();
+    }
+}
