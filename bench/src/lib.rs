@@ -13,6 +13,7 @@ pub mod load;
 pub mod machine;
 pub mod measurement;
 pub mod order;
+pub mod peers;
 pub mod plan;
 pub mod process;
 pub mod report;

@@ -15,18 +15,28 @@ use nyario_bench::measurement::{Load, Measurement};
 use nyario_bench::plan::{Asked, Kind, Plan};
 use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
-use nyario_bench::{cores, process};
+use nyario_bench::{cores, peers, process};
 
 const USAGE: &str = "nyario-compare [--same-core | --two-cores] [--rounds N] [--seconds S] [--only NAME,NAME] \
-                     [--ruby LIB] [--root DIR] [--json FILE] [--about VERSION]";
+                     [--warmup S] [--peers | --ruby LIB] [--root DIR] \
+                     [--json FILE] [--about VERSION]";
+
+/// Who is compared.
+enum Field {
+    /// What this tree has.
+    Own,
+    /// nyario in C and the servers of others.
+    Peers,
+    /// What Ruby has, with the gem's library in that folder.
+    Ruby(String),
+}
 
 struct Options {
     plan: Plan,
     same_core: bool,
     rounds: NonZeroUsize,
     only: Option<Vec<String>>,
-    /// Compare what Ruby has instead, with the gem's library in that folder.
-    ruby: Option<String>,
+    field: Field,
     root: PathBuf,
     /// Where to write the figures for the report.
     json: Option<PathBuf>,
@@ -36,10 +46,12 @@ struct Options {
 
 fn options(mut args: Args) -> Result<Options, String> {
     let mut asked = Asked::default();
+    let mut warmup = Duration::from_millis(300);
     let mut seconds = Duration::from_millis(500);
     let mut same_core = true;
     let mut rounds = NonZeroUsize::new(11).expect("eleven is not zero");
-    let (mut only, mut ruby, mut json, mut about) = (None, None, None, Vec::new());
+    let mut field = Field::Own;
+    let (mut only, mut json, mut about) = (None, None, Vec::new());
     let mut root = ".".into();
     while let Some(arg) = args.next() {
         if asked.read(&arg, &mut args)? {
@@ -48,30 +60,32 @@ fn options(mut args: Args) -> Result<Options, String> {
         match arg.as_str() {
             "--rounds" => rounds = args.value(&arg)?,
             "--seconds" => seconds = args.seconds(&arg)?,
+            "--warmup" => warmup = args.seconds(&arg)?,
             "--same-core" => same_core = true,
             "--two-cores" => same_core = false,
             "--only" => {
                 let names: String = args.value(&arg)?;
                 only = Some(names.split(',').map(|name| name.trim().into()).collect());
             }
-            "--ruby" => ruby = Some(args.value(&arg)?),
+            "--peers" => field = Field::Peers,
+            "--ruby" => field = Field::Ruby(args.value(&arg)?),
             "--root" => root = args.value(&arg)?,
             "--json" => json = Some(args.value(&arg)?),
             "--about" => about.push(args.value(&arg)?),
             _ => return Err(format!("{arg}?")),
         }
     }
-    let plan = asked.plan(Duration::from_millis(300), seconds)?;
-    Ok(Options { plan, same_core, rounds, only, ruby, root, json, about })
+    let plan = asked.plan(warmup, seconds)?;
+    Ok(Options { plan, same_core, rounds, only, field, root, json, about })
 }
 
 /// The rows that are to run, and the names of those that are not there.
 fn chosen(options: &Options, root: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
     let workload = options.plan.kind.workload();
-    let mut rows = match &options.ruby {
-        Some(_) if workload != Workload::Echo => return Err("of Ruby there is only the echo".into()),
-        Some(lib) => server::ruby_rows(lib),
-        None => server::rows(workload),
+    let mut rows = match &options.field {
+        Field::Own => server::rows(workload),
+        Field::Peers => peers::rows(workload),
+        Field::Ruby(lib) => server::ruby_rows(workload, lib),
     };
     if let Some(only) = &options.only {
         if let Some(name) = only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
@@ -85,7 +99,8 @@ fn chosen(options: &Options, root: &Path) -> Result<(Vec<Row>, Vec<String>), Str
     rows.retain(|row| {
         let there = root.join(&row.file).is_file();
         if !there {
-            println!("left out: {} ({} is not there)", row.name, row.file.display());
+            let package = row.package.map(|package| format!("; Debian has it in {package}")).unwrap_or_default();
+            println!("left out: {} ({} is not there{package})", row.name, row.file.display());
             left_out.push(row.name.to_string());
         }
         there
@@ -109,7 +124,11 @@ fn load(options: &Options) -> Load {
         size: (plan.kind.workload() == Workload::Echo).then(|| plan.size.get()),
         pipeline: plan.pipeline.get(),
         same_core: options.same_core,
-        field: options.ruby.as_ref().map(|_| "Ruby".into()),
+        field: match options.field {
+            Field::Own => None,
+            Field::Peers => Some("peers".into()),
+            Field::Ruby(_) => Some("Ruby".into()),
+        },
         seconds: plan.seconds.as_secs_f64(),
         rounds: options.rounds.get(),
     }
@@ -119,7 +138,7 @@ fn versions(options: &Options, rows: &[Row], root: &Path) -> Vec<String> {
     let mut versions = options.about.clone();
     versions.extend(machine::programs(rows, root));
     // Where Ruby's servers run there are other compilers, and they have built none of them.
-    if options.ruby.is_none() {
+    if !matches!(options.field, Field::Ruby(_)) {
         versions.extend(machine::tools(root));
     }
     versions
@@ -152,7 +171,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let placement = placement(options.same_core)?;
     placement.take().map_err(|error| format!("the placement: {error}"))?;
     print_header(&machine, &date, &load);
-    let bases: &[&str] = if options.ruby.is_some() { &[FLOOR, PEER] } else { &[FLOOR] };
+    let bases: &[&str] = if matches!(options.field, Field::Ruby(_)) { &[FLOOR, PEER] } else { &[FLOOR] };
     let comparison = Comparison::run(&rows, bases, &root, placement, &options.plan, options.rounds.get());
     print!("{comparison}");
     let (floor, servers, failed) = (FLOOR.into(), comparison.figures(), comparison.failed());

@@ -13,7 +13,7 @@ const PIPE_ATOMIC: usize = 4096;
 /// # Safety
 ///
 /// The request's pointers must be valid for what it does.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn attempt<K: Kernel>(kernel: &K, kind: Kind, nonblocking: bool, request: &Request) -> i32 {
     let Request { fd, ptr, len, events, .. } = *request;
     let flags = events as i32 | libc::MSG_DONTWAIT;

@@ -218,7 +218,10 @@ impl Readiness {
                 if !ledger.fds.is_alive(fd, generation) {
                     return Harvest::Quiet;
                 }
-                self.edge(ledger, fd, bits, known)
+                match deliver(ledger, fd, bits) {
+                    Some(completion) => Harvest::Complete(completion),
+                    None => self.edge(ledger, fd, bits, known),
+                }
             }
             Some(News::Unwatchable { fd, generation, .. })
                 if ledger.fds.is_alive(fd, generation) && ledger.fds.at(fd).kind == Kind::Stream =>
@@ -349,6 +352,42 @@ impl Poller {
             Poller::Kqueue(kqueue) => kqueue.next(),
         }
     }
+}
+
+/// What nearly every event is for: bytes have come for the one who reads, and nobody else waits. The same as
+/// [`edge`](Readiness::edge), in one pass over the records.
+#[inline(always)]
+fn deliver<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32) -> Option<Completion> {
+    const BYTES: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
+    const ROOM: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
+    let Ledger { kernel, slab, fds, timers, .. } = ledger;
+    let record = fds.at(fd);
+    let alone = record.read.is_single() && record.write.is_empty() && record.poll.is_empty();
+    let plain = bits & !(BYTES | ROOM) == 0 && bits & BYTES != 0 && record.ready & ready::HUP == 0;
+    if !alone || !plain || record.kind != Kind::Socket {
+        return None;
+    }
+    let index = record.read.first();
+    let op = &slab[index];
+    let (Request { ptr, len, code, .. }, waiter) = (op.request, op.waiter);
+    if !matches!(code, Code::Read | Code::Recv) {
+        return None;
+    }
+    // SAFETY: the operation has not completed, so its buffer is still lent.
+    let result = unsafe { kernel.recv(fd, ptr, len, libc::MSG_DONTWAIT) } as i32;
+    if result == -libc::EAGAIN || result == -libc::EINTR {
+        return None;
+    }
+    record.ready |= readiness(bits);
+    if record.drains && result > 0 && (result as usize) < len {
+        record.ready &= !ready::READ;
+    }
+    if op.timer != NONE {
+        timers.remove(slab, index);
+    }
+    record.read = List::EMPTY;
+    slab.remove(index);
+    Some(Completion { waiter, result, more: false })
 }
 
 /// Completes the polls that an event answers. What the event knows is the kernel's word of just now, and is not asked

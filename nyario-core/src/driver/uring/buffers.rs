@@ -45,7 +45,7 @@ impl Buffers {
     /// `count` must be a power of two, up to 32768.
     pub(super) fn new<K: Kernel>(kernel: &K, ring: Fd, count: u16, size: u32) -> Result<Buffers, Errno> {
         let entries_len = (count as usize * size_of::<BufEntry>()).next_multiple_of(4096);
-        let map_len = entries_len + count as usize * size as usize;
+        let map_len = entries_len + count as usize * stride(size);
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh anonymous mapping.
         let map = unsafe { kernel.mmap(map_len, prot, flags | portable::MAP_NORESERVE, -1, 0) };
@@ -219,8 +219,13 @@ impl Buffers {
     }
 
     fn address(&self, id: u16) -> *mut u8 {
-        self.data.wrapping_add(id as usize * self.size as usize)
+        self.data.wrapping_add(id as usize * stride(self.size))
     }
+}
+
+/// How far buffers of that size lie apart: a power of two would have them all begin in the same few sets of the cache.
+fn stride(size: u32) -> usize {
+    size as usize + 64
 }
 
 #[cfg(test)]
@@ -266,7 +271,7 @@ mod tests {
     fn every_byte_and_every_buffer_is_accounted_for() {
         let mut numbers = Numbers::new(11);
         let entries_len = COUNT as usize * size_of::<BufEntry>();
-        let len = entries_len + COUNT as usize * SIZE as usize;
+        let len = entries_len + COUNT as usize * stride(SIZE);
         let mut memory = vec![0u64; len / 8];
         // The kernel reads addresses as numbers, so this is the one pointer that the memory is reached by.
         let map = memory.as_mut_ptr().cast::<u8>();

@@ -50,7 +50,7 @@ impl Uring {
                 self.ring.push(kernel, sqe);
                 Some(Submitted::Pending(id))
             }
-            Code::Read | Code::Recv => {
+            Code::Read | Code::Recv | Code::AtHand => {
                 let waits = record.multishot == Multishot::Armed && record.first_buffer == NO_BUFFER;
                 if !waits || record.ended != 0 || !record.read.is_empty() {
                     return None;
@@ -108,7 +108,7 @@ impl Uring {
     }
 
     /// A message has come, one reader waits for it, and it fits: the bytes go straight from the provided buffer to the
-    /// reader.
+    /// reader, or to one who only wants to know that they are there.
     #[inline(always)]
     fn deliver<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, cqe: Cqe) -> Option<Completion> {
         const EVERYDAY: u32 = abi::CQE_F_BUFFER | abi::CQE_F_MORE;
@@ -123,14 +123,21 @@ impl Uring {
         let op = &mut slab[index];
         let count = cqe.res as usize;
         let buffers = self.buffers.as_mut()?;
-        let fits = count <= op.request.len && cqe.res as u32 != buffers.size();
-        if !matches!(op.request.code, Code::Read | Code::Recv) || !fits {
+        if cqe.res as u32 == buffers.size() {
+            // More may be waiting than a buffer holds.
             return None;
         }
         let id = (cqe.flags >> abi::CQE_BUFFER_SHIFT) as u16;
-        // SAFETY: the reader lends `len` bytes, and the kernel has filled `count` of the buffer and given it up.
-        unsafe { std::ptr::copy_nonoverlapping(buffers.filled(id), op.request.ptr, count) };
-        buffers.give_back(id);
+        match op.request.code {
+            Code::Read | Code::Recv if count <= op.request.len => {
+                // SAFETY: the reader lends `len` bytes, and the kernel has filled `count` of the buffer and given it up.
+                unsafe { std::ptr::copy_nonoverlapping(buffers.filled(id), op.request.ptr, count) };
+                buffers.give_back(id);
+            }
+            // It stays where it is until its reader comes for it.
+            Code::AtHand => buffers.attach(record, id, cqe.res as u32),
+            _ => return None,
+        }
         let waiter = op.waiter;
         if op.timer != NONE {
             timers.remove(slab, index);
