@@ -5,13 +5,13 @@ CARGO ?= cargo
 FLOOR_CFLAGS ?= -std=c11 -O2 -Wall -Wextra -Werror
 
 BENCH_OUT := target/bench
-FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring
+FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring $(BENCH_OUT)/floor-uring_single
 COMPARE := $(CARGO) run --quiet --release --package nyario-bench --bin nyario-compare --
 
 $(BENCH_OUT):
 	mkdir -p $@
 
-$(FLOORS): $(BENCH_OUT)/floor-%: bench/floor/%.c bench/floor/floor.h | $(BENCH_OUT)
+$(FLOORS): $(BENCH_OUT)/floor-%: bench/floor/%.c bench/floor/floor.h bench/floor/ring.h | $(BENCH_OUT)
 	$(CC) $(FLOOR_CFLAGS) $< -o $@
 
 .PHONY: floors bench
@@ -22,11 +22,36 @@ bench: build floors
 	$(COMPARE) --workload echo
 	$(COMPARE) --workload http
 
+# Every workload, and docs/performance.md of it.
+.PHONY: bench-report
+bench-report: build floors $(PEERS) peers-rust
+	$(CARGO) build --release --package nyario-bench
+	scripts/bench-report
+# nyario in C beside the servers of others, as far as their compilers and headers are at hand.
+PEERS := $(if $(wildcard /usr/include/uv.h),libuv) $(if $(shell command -v go),go)
+PEERS := $(PEERS:%=$(BENCH_OUT)/peer-%)
+
+.PHONY: bench-peers peers-rust
+bench-peers: library examples floors $(PEERS) peers-rust
+	$(CARGO) build --release --package nyario-bench
+	$(COMPARE) --peers --warmup 1 --workload echo
+	$(COMPARE) --peers --warmup 1 --workload http
+
+$(BENCH_OUT)/peer-libuv: bench/peers/libuv.c bench/floor/floor.h | $(BENCH_OUT)
+	$(CC) $(FLOOR_CFLAGS) $< -o $@ -luv
+
+$(BENCH_OUT)/peer-go: bench/peers/server.go | $(BENCH_OUT)
+	go build -o $@ $<
+
+peers-rust:
+	$(CARGO) build --release --locked --manifest-path bench/peers/rust/Cargo.toml --target-dir $(BENCH_OUT)/peers
+
 # Ruby beside what Ruby has: on the Ruby of the peers, in a Debian of its own.
 .PHONY: bench-ruby
 bench-ruby: floors
 	$(CARGO) build --release --package nyario-bench
-	scripts/bench-ruby
+	scripts/bench-ruby --workload echo
+	scripts/bench-ruby --workload http
 
 # What a fiber costs, beside the fibers of others, as far as their compilers and headers are at hand.
 FIBERS := nyario nyario-static \

@@ -14,6 +14,12 @@ impl Args {
         Args(Box::new(std::env::args().skip(1)))
     }
 
+    /// Those in a line of text.
+    #[cfg(test)]
+    pub fn of(line: &'static str) -> Self {
+        Args(Box::new(line.split_whitespace().map(String::from)))
+    }
+
     /// The next argument.
     #[expect(clippy::should_implement_trait, reason = "the values of options come between")]
     pub fn next(&mut self) -> Option<String> {
@@ -43,19 +49,15 @@ pub fn refuse(error: &str, usage: &str) -> ExitCode {
 mod tests {
     use super::*;
 
-    fn args(text: &'static str) -> Args {
-        Args(Box::new(text.split_whitespace().map(String::from)))
-    }
-
     #[test]
     fn values_are_read_or_the_option_is_blamed() {
-        assert_eq!(args("12").value("--size"), Ok(12));
-        assert_eq!(args("0.25").seconds("--seconds"), Ok(Duration::from_millis(250)));
+        assert_eq!(Args::of("12").value("--size"), Ok(12));
+        assert_eq!(Args::of("0.25").seconds("--seconds"), Ok(Duration::from_millis(250)));
         for refusal in [
-            args("").value::<u32>("--size").unwrap_err(),
-            args("many").value::<u32>("--size").unwrap_err(),
-            args("-1").seconds("--size").unwrap_err(),
-            args("inf").seconds("--size").unwrap_err(),
+            Args::of("").value::<u32>("--size").unwrap_err(),
+            Args::of("many").value::<u32>("--size").unwrap_err(),
+            Args::of("-1").seconds("--size").unwrap_err(),
+            Args::of("inf").seconds("--size").unwrap_err(),
         ] {
             assert!(refusal.starts_with("--size "), "{refusal}");
         }

@@ -5,8 +5,10 @@ use std::fmt;
 use std::path::Path;
 
 use crate::cores;
-use crate::load::{self, Plan};
+use crate::load;
+use crate::measurement::{Failure, Figures, Latency};
 use crate::order::shuffled;
+use crate::plan::Plan;
 use crate::server::{Row, Server};
 use crate::stats::{Spread, median};
 
@@ -72,6 +74,7 @@ struct Sample {
 /// What became of one row: a sample for each round in which it could be measured, or why it failed.
 struct Record {
     name: &'static str,
+    nyario: bool,
     samples: Vec<Option<Sample>>,
     failure: Option<String>,
 }
@@ -93,7 +96,7 @@ impl Comparison {
         plan: &Plan,
         rounds: usize,
     ) -> Self {
-        let fresh = |row: &Row| Record { name: row.name, samples: Vec::new(), failure: None };
+        let fresh = |row: &Row| Record { name: row.name, nyario: row.is_nyario(), samples: Vec::new(), failure: None };
         let mut records: Vec<Record> = rows.iter().map(fresh).collect();
         for round in 1..=rounds {
             eprintln!("round {round} of {rounds}");
@@ -112,9 +115,34 @@ impl Comparison {
         Comparison { records, bases, same_core }
     }
 
-    /// Whether a server failed.
-    pub fn failed(&self) -> bool {
-        self.records.iter().any(|record| record.failure.is_some())
+    /// The servers that failed.
+    pub fn failed(&self) -> Vec<Failure> {
+        let failure = |record: &Record| Some(Failure { name: record.name.into(), why: record.failure.clone()? });
+        self.records.iter().filter_map(failure).collect()
+    }
+
+    /// What the servers that were measured have shown, divided by the first of the bases.
+    pub fn figures(&self) -> Vec<Figures> {
+        self.records.iter().filter_map(|record| self.figures_of(record)).collect()
+    }
+
+    fn figures_of(&self, record: &Record) -> Option<Figures> {
+        let samples: Vec<Sample> = record.samples.iter().flatten().copied().collect();
+        let all = |of: fn(&Sample) -> f64| Spread::of(samples.iter().map(of));
+        let middle = |of| all(of).map(|it| it.median);
+        let latency =
+            Latency { p50_us: middle(|it| it.p50)?, p99_us: middle(|it| it.p99)?, p999_us: middle(|it| it.p999)? };
+        Some(Figures {
+            name: record.name.into(),
+            nyario: record.nyario,
+            rounds: samples.len(),
+            cpu_us: all(|it| it.cpu)?,
+            ratio: self.bases.first().and_then(|base| self.ratio(record, base)),
+            messages_per_second: middle(|it| it.rate)?,
+            latency: (!self.same_core).then_some(latency),
+            resident_bytes: middle(|it| it.resident)?,
+            round_trip_ns: Spread::of(samples.iter().filter_map(|it| it.round_trip)).map(|it| it.median),
+        })
     }
 
     fn ratio(&self, record: &Record, base: &str) -> Option<Spread> {
@@ -224,7 +252,7 @@ mod tests {
     fn record(name: &'static str, cpu: &[Option<(f64, f64)>]) -> Record {
         let sample = |(cpu, trip)| Sample { cpu, round_trip: Some(trip), ..Sample::default() };
         let samples = cpu.iter().map(|it| it.map(sample)).collect();
-        Record { name, samples, failure: None }
+        Record { name, nyario: false, samples, failure: None }
     }
 
     #[test]
@@ -235,6 +263,29 @@ mod tests {
         let comparison = Comparison { records, bases: &["floor"], same_core: false };
         let ratio = comparison.ratio(&comparison.records[0], "floor").unwrap();
         assert_eq!((ratio.min, ratio.max), (0.8, 0.9));
+    }
+
+    #[test]
+    fn figures_are_of_the_rounds_that_could_be_used() {
+        let floor = [Some((5.0, 50.0)), Some((10.0, 60.0)), None];
+        let other = [Some((4.0, 50.0)), None, Some((6.0, 70.0))];
+        let records = vec![record("floor", &floor), record("other", &other), record("none", &[None])];
+        let figures = Comparison { records, bases: &["floor"], same_core: false }.figures();
+        assert_eq!(figures.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["floor", "other"]);
+        assert_eq!(figures[1].rounds, 2);
+        assert_eq!(figures[1].cpu_us, Spread { min: 4.0, median: 5.0, max: 6.0 });
+        assert_eq!(figures[1].ratio, Some(Spread { min: 0.8, median: 0.8, max: 0.8 }));
+        assert_eq!(figures[1].round_trip_ns, Some(60.0));
+    }
+
+    #[test]
+    fn latencies_are_kept_only_where_they_mean_something() {
+        let figures = |same_core| {
+            let records = vec![record("floor", &[Some((5.0, 50.0))])];
+            Comparison { records, bases: &["floor"], same_core }.figures()
+        };
+        assert!(figures(false)[0].latency.is_some());
+        assert!(figures(true)[0].latency.is_none());
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::dial;
 
 /// How many connections are opened before one is heard of: fewer than the queue of a listener holds.
 const BATCH: usize = 1000;
@@ -51,7 +51,7 @@ impl Crowd {
         for opened in 1..=count {
             let number = self.len();
             let failure = |error: io::Error| format!("connection {number}: {error}");
-            let mut stream = connect(source(number / self.ports), self.server).map_err(failure)?;
+            let mut stream = dial::tcp_that_resets(self.server, source(number / self.ports)).map_err(failure)?;
             if if_spoken {
                 echo(&mut stream).map_err(failure)?;
             }
@@ -66,7 +66,7 @@ impl Crowd {
     /// Says so much on one more connection, which is then closed: it was accepted, so those before it were, too.
     pub fn probe(&self, messages: usize) -> Result<(), String> {
         let probe = || -> io::Result<()> {
-            let mut stream = connect(Ipv4Addr::LOCALHOST, self.server)?;
+            let mut stream = dial::tcp_that_resets(self.server, Ipv4Addr::LOCALHOST)?;
             (0..messages).try_for_each(|_| echo(&mut stream))
         };
         probe().map_err(|error| format!("a connection beside {} others: {error}", self.len()))
@@ -105,46 +105,6 @@ fn ports_of_an_address(range: &str) -> Result<usize, String> {
 /// All of 127/8 is this machine, so that there are ports enough for any number of connections.
 fn source(index: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, (index / 250) as u8, (index % 250 + 1) as u8)
-}
-
-fn connect(source: Ipv4Addr, server: SocketAddrV4) -> io::Result<TcpStream> {
-    // SAFETY: the call takes no pointer.
-    let fd = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: the kernel has just made this descriptor, and nothing else knows of it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // The port is chosen when the whole connection is known: another one may have it on another address.
-    set(&fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1_i32)?;
-    set(&fd, libc::SOL_SOCKET, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 })?;
-    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    let source = kernel_address(SocketAddrV4::new(source, 0));
-    // SAFETY: the call reads one address of that size.
-    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const source).cast(), size) })?;
-    let server = kernel_address(server);
-    // SAFETY: the call reads one address of that size.
-    check(unsafe { libc::connect(fd.as_raw_fd(), (&raw const server).cast(), size) })?;
-    Ok(TcpStream::from(fd))
-}
-
-fn kernel_address(address: SocketAddrV4) -> libc::sockaddr_in {
-    libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
-        sin_zero: [0; 8],
-    }
-}
-
-fn set<T>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
-    let size = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the call reads the size it is told from `value`.
-    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const *value).cast(), size) }).map(drop)
-}
-
-fn check(result: i32) -> io::Result<i32> {
-    match result {
-        0.. => Ok(result),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 #[cfg(test)]

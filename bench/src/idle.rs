@@ -42,15 +42,16 @@ pub struct Case {
 
 /// Every server with its connections lazy and with a fiber, the floors first.
 pub fn cases() -> Vec<Case> {
-    let floor = |name, file| Case { row: Row::new(name, file, &[file, "echo"], None), spoken: false, goal: None };
+    let command = |parts: &[&str]| parts.iter().map(ToString::to_string).collect();
+    let floor = |name, file| Case { row: Row::new(name, file, command(&[file, "echo"])), spoken: false, goal: None };
     let c = |name, backend, spoken| {
         let file = "target/bench/idle-echo";
         let goal = if spoken { LAZY_C + PAGE } else { LAZY_C };
-        Case { row: Row::new(name, file, &[file], Some(backend)), spoken, goal: Some(goal) }
+        Case { row: Row::new(name, file, command(&[file])).over(backend), spoken, goal: Some(goal) }
     };
     let ruby = |name, backend, spoken: bool| {
         let file = "examples/ruby/echo.rb";
-        let row = Row::new(name, file, &["ruby", "-Inyario-ruby/lib", file], Some(backend));
+        let row = Row::new(name, file, command(&["ruby", "-Inyario-ruby/lib", file])).over(backend);
         Case { row, spoken, goal: (!spoken).then_some(LAZY_RUBY) }
     };
     vec![

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// The middle of some numbers, or the mean of the two middle ones.
 ///
@@ -18,8 +19,8 @@ pub fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// How some ratios are spread.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How some numbers are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
@@ -30,14 +31,19 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of the ratios of each pair; there is none without a pair.
-    pub fn of_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
-        let mut ratios: Vec<f64> = pairs.into_iter().map(|(value, base)| value / base).collect();
-        if ratios.is_empty() {
+    /// The spread of some numbers; where there are none, there is none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        if values.is_empty() {
             return None;
         }
-        let median = median(&mut ratios);
-        Some(Spread { min: ratios[0], median, max: ratios[ratios.len() - 1] })
+        let median = median(&mut values);
+        Some(Spread { min: values[0], median, max: values[values.len() - 1] })
+    }
+
+    /// The spread of the ratios of each pair.
+    pub fn of_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
+        Spread::of(pairs.into_iter().map(|(value, base)| value / base))
     }
 }
 

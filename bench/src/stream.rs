@@ -1,7 +1,7 @@
 //! Connections to the server.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
+use crate::dial;
 
 /// A connection that never blocks.
 pub enum Stream {
@@ -30,6 +31,26 @@ impl Stream {
                 stream.set_nonblocking(true)?;
                 Ok(Stream::Unix(stream))
             }
+        }
+    }
+
+    /// Begins the connection that is the `index`th in the life of this process. What is said to it meanwhile finds no room.
+    pub fn dial(address: &Address, index: usize) -> io::Result<Self> {
+        match address {
+            Address::Tcp(SocketAddr::V4(address)) => {
+                let stream = dial::tcp(*address, dial::source(index))?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            _ => Stream::connect(address),
+        }
+    }
+
+    /// Says that nothing more will be said.
+    pub fn finish(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 

@@ -5,73 +5,87 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use nyario_bench::args::{Args, refuse};
 use nyario_bench::compare::{Comparison, Placement};
-use nyario_bench::load::Plan;
+use nyario_bench::machine::{self, Machine};
+use nyario_bench::measurement::{Load, Measurement};
+use nyario_bench::plan::{Asked, Kind, Plan};
 use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
-use nyario_bench::{cores, process};
+use nyario_bench::{cores, peers, process};
 
-const USAGE: &str = "nyario-compare [--workload echo|http] [--same-core | --two-cores] \
-                     [--connections N] [--size BYTES] [--rounds N] [--seconds S] \
-                     [--only NAME,NAME] [--ruby LIB] [--root DIR]";
+const USAGE: &str = "nyario-compare [--same-core | --two-cores] [--rounds N] [--seconds S] [--only NAME,NAME] \
+                     [--warmup S] [--peers | --ruby LIB] [--root DIR] \
+                     [--json FILE] [--about VERSION]";
+
+/// Who is compared.
+enum Field {
+    /// What this tree has.
+    Own,
+    /// nyario in C and the servers of others.
+    Peers,
+    /// What Ruby has, with the gem's library in that folder.
+    Ruby(String),
+}
 
 struct Options {
     plan: Plan,
     same_core: bool,
     rounds: NonZeroUsize,
     only: Option<Vec<String>>,
-    /// Compare what Ruby has instead, with the gem's library in that folder.
-    ruby: Option<String>,
+    field: Field,
     root: PathBuf,
+    /// Where to write the figures for the report.
+    json: Option<PathBuf>,
+    /// Versions that it should name and cannot find out.
+    about: Vec<String>,
 }
 
 fn options(mut args: Args) -> Result<Options, String> {
-    let mut options = Options {
-        plan: Plan {
-            workload: Workload::Echo,
-            connections: NonZeroUsize::new(50).expect("fifty is not zero"),
-            size: NonZeroUsize::new(64).expect("sixty-four is not zero"),
-            pipeline: NonZeroUsize::MIN,
-            warmup: Duration::from_millis(300),
-            seconds: Duration::from_millis(500),
-            pid: None,
-        },
-        same_core: true,
-        rounds: NonZeroUsize::new(11).expect("eleven is not zero"),
-        only: None,
-        ruby: None,
-        root: ".".into(),
-    };
+    let mut asked = Asked::default();
+    let mut warmup = Duration::from_millis(300);
+    let mut seconds = Duration::from_millis(500);
+    let mut same_core = true;
+    let mut rounds = NonZeroUsize::new(11).expect("eleven is not zero");
+    let mut field = Field::Own;
+    let (mut only, mut json, mut about) = (None, None, Vec::new());
+    let mut root = ".".into();
     while let Some(arg) = args.next() {
+        if asked.read(&arg, &mut args)? {
+            continue;
+        }
         match arg.as_str() {
-            "--workload" => options.plan.workload = args.value(&arg)?,
-            "--connections" => options.plan.connections = args.value(&arg)?,
-            "--size" => options.plan.size = args.value(&arg)?,
-            "--rounds" => options.rounds = args.value(&arg)?,
-            "--seconds" => options.plan.seconds = args.seconds(&arg)?,
-            "--same-core" => options.same_core = true,
-            "--two-cores" => options.same_core = false,
+            "--rounds" => rounds = args.value(&arg)?,
+            "--seconds" => seconds = args.seconds(&arg)?,
+            "--warmup" => warmup = args.seconds(&arg)?,
+            "--same-core" => same_core = true,
+            "--two-cores" => same_core = false,
             "--only" => {
                 let names: String = args.value(&arg)?;
-                options.only = Some(names.split(',').map(|name| name.trim().into()).collect());
+                only = Some(names.split(',').map(|name| name.trim().into()).collect());
             }
-            "--ruby" => options.ruby = Some(args.value(&arg)?),
-            "--root" => options.root = args.value(&arg)?,
+            "--peers" => field = Field::Peers,
+            "--ruby" => field = Field::Ruby(args.value(&arg)?),
+            "--root" => root = args.value(&arg)?,
+            "--json" => json = Some(args.value(&arg)?),
+            "--about" => about.push(args.value(&arg)?),
             _ => return Err(format!("{arg}?")),
         }
     }
-    Ok(options)
+    let plan = asked.plan(warmup, seconds)?;
+    Ok(Options { plan, same_core, rounds, only, field, root, json, about })
 }
 
-fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
-    let mut rows = match &options.ruby {
-        Some(_) if options.plan.workload != Workload::Echo => return Err("of Ruby there is only the echo".into()),
-        Some(lib) => server::ruby_rows(lib),
-        None => server::rows(options.plan.workload),
+/// The rows that are to run, and the names of those that are not there.
+fn chosen(options: &Options, root: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
+    let workload = options.plan.kind.workload();
+    let mut rows = match &options.field {
+        Field::Own => server::rows(workload),
+        Field::Peers => peers::rows(workload),
+        Field::Ruby(lib) => server::ruby_rows(workload, lib),
     };
     if let Some(only) = &options.only {
         if let Some(name) = only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
@@ -81,14 +95,17 @@ fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
         // Without the floor of the same round no figure would repeat.
         rows.retain(|row| row.name == FLOOR || only.iter().any(|name| name == row.name));
     }
+    let mut left_out = Vec::new();
     rows.retain(|row| {
         let there = root.join(&row.file).is_file();
         if !there {
-            println!("left out: {} ({} is not there)", row.name, row.file.display());
+            let package = row.package.map(|package| format!("; Debian has it in {package}")).unwrap_or_default();
+            println!("left out: {} ({} is not there{package})", row.name, row.file.display());
+            left_out.push(row.name.to_string());
         }
         there
     });
-    Ok(rows)
+    Ok((rows, left_out))
 }
 
 fn placement(same_core: bool) -> Result<Placement, String> {
@@ -99,46 +116,76 @@ fn placement(same_core: bool) -> Result<Placement, String> {
     }
 }
 
-fn print_header(options: &Options) -> Result<(), String> {
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").map_err(|error| error.to_string())?;
-    let date = Command::new("date").args(["-u", "+%F"]).output().map_err(|error| error.to_string())?;
+fn load(options: &Options) -> Load {
     let plan = &options.plan;
-    println!("Linux {}, {}", kernel.trim(), String::from_utf8_lossy(&date.stdout).trim());
-    let size = match plan.workload {
-        Workload::Echo => format!(" of {} B", plan.size),
-        Workload::Http => String::new(),
+    Load {
+        workload: plan.kind,
+        connections: plan.connections.get(),
+        size: (plan.kind.workload() == Workload::Echo).then(|| plan.size.get()),
+        pipeline: plan.pipeline.get(),
+        same_core: options.same_core,
+        field: match options.field {
+            Field::Own => None,
+            Field::Peers => Some("peers".into()),
+            Field::Ruby(_) => Some("Ruby".into()),
+        },
+        seconds: plan.seconds.as_secs_f64(),
+        rounds: options.rounds.get(),
+    }
+}
+
+fn versions(options: &Options, rows: &[Row], root: &Path) -> Vec<String> {
+    let mut versions = options.about.clone();
+    versions.extend(machine::programs(rows, root));
+    // Where Ruby's servers run there are other compilers, and they have built none of them.
+    if !matches!(options.field, Field::Ruby(_)) {
+        versions.extend(machine::tools(root));
+    }
+    versions
+}
+
+fn print_header(machine: &Machine, date: &str, load: &Load) {
+    println!("Linux {}, {date}", machine.kernel);
+    let size = load.size.map(|size| format!(" of {size} B")).unwrap_or_default();
+    let pipeline = match (load.pipeline, load.workload) {
+        (1, _) => String::new(),
+        (ahead, Kind::Stream) => format!(", {ahead} ahead"),
+        (batch, _) => format!(", {batch} in one go"),
     };
-    let placement = if options.same_core { "the same core" } else { "two cores" };
+    let placement = if load.same_core { "the same core" } else { "two cores" };
     println!(
-        "{}{size}, {} connections, {placement}, {} rounds of {} s",
-        plan.workload,
-        plan.connections,
-        options.rounds,
-        plan.seconds.as_secs_f64()
+        "{}{size}{pipeline}, {} connections, {placement}, {} rounds of {} s",
+        load.workload, load.connections, load.rounds, load.seconds
     );
-    Ok(())
 }
 
 fn run(options: &Options) -> Result<bool, String> {
     let root = fs::canonicalize(&options.root).map_err(|error| format!("{}: {error}", options.root.display()))?;
-    let rows = chosen(options, &root)?;
+    let (rows, left_out) = chosen(options, &root)?;
     if rows.is_empty() {
         return Err("there is nothing to compare".into());
     }
+    let (machine, date, load) = (Machine::this()?, machine::date()?, load(options));
+    let versions = versions(options, &rows, &root);
     process::raise_file_limit().map_err(|error| format!("the file limit: {error}"))?;
     let placement = placement(options.same_core)?;
     placement.take().map_err(|error| format!("the placement: {error}"))?;
-    print_header(options)?;
-    let bases: &[&str] = if options.ruby.is_some() { &[FLOOR, PEER] } else { &[FLOOR] };
+    print_header(&machine, &date, &load);
+    let bases: &[&str] = if matches!(options.field, Field::Ruby(_)) { &[FLOOR, PEER] } else { &[FLOOR] };
     let comparison = Comparison::run(&rows, bases, &root, placement, &options.plan, options.rounds.get());
     print!("{comparison}");
-    Ok(!comparison.failed())
+    let (floor, servers, failed) = (FLOOR.into(), comparison.figures(), comparison.failed());
+    let well = failed.is_empty();
+    if let Some(file) = &options.json {
+        Measurement { date, machine, versions, load, floor, servers, failed, left_out }.write(file)?;
+    }
+    Ok(well)
 }
 
 fn main() -> ExitCode {
     let options = match options(Args::of_process()) {
         Ok(options) => options,
-        Err(error) => return refuse(&error, USAGE),
+        Err(error) => return refuse(&error, &format!("{USAGE} {}", Asked::USAGE)),
     };
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,

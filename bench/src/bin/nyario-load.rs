@@ -2,18 +2,16 @@
 
 #![deny(missing_docs)]
 
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use nyario_bench::address::Address;
 use nyario_bench::args::{Args, refuse};
-use nyario_bench::load::{self, Outcome, Plan};
+use nyario_bench::load::{self, Outcome};
+use nyario_bench::plan::{Asked, Plan};
 use nyario_bench::process;
-use nyario_bench::wire::Workload;
 
-const USAGE: &str = "nyario-load HOST:PORT|/PATH [--connections N] [--size BYTES] [--pipeline K] \
-                     [--http] [--seconds S] [--warmup S] [--pid SERVER_PID] [--json]";
+const USAGE: &str = "nyario-load HOST:PORT|/PATH [--seconds S] [--warmup S] [--pid SERVER_PID] [--json]";
 
 struct Options {
     address: Address,
@@ -24,29 +22,24 @@ struct Options {
 fn options(mut args: Args) -> Result<Options, String> {
     let mut address = None;
     let mut json = false;
-    let mut plan = Plan {
-        workload: Workload::Echo,
-        connections: NonZeroUsize::new(50).expect("fifty is not zero"),
-        size: NonZeroUsize::new(64).expect("sixty-four is not zero"),
-        pipeline: NonZeroUsize::MIN,
-        warmup: Duration::from_millis(500),
-        seconds: Duration::from_secs(3),
-        pid: None,
-    };
+    let mut asked = Asked::default();
+    let mut warmup = Duration::from_millis(500);
+    let mut seconds = Duration::from_secs(3);
+    let mut pid = None;
     while let Some(arg) = args.next() {
+        if asked.read(&arg, &mut args)? {
+            continue;
+        }
         match arg.as_str() {
-            "--connections" => plan.connections = args.value(&arg)?,
-            "--size" => plan.size = args.value(&arg)?,
-            "--pipeline" => plan.pipeline = args.value(&arg)?,
-            "--http" => plan.workload = Workload::Http,
-            "--seconds" => plan.seconds = args.seconds(&arg)?,
-            "--warmup" => plan.warmup = args.seconds(&arg)?,
-            "--pid" => plan.pid = Some(args.value(&arg)?),
+            "--seconds" => seconds = args.seconds(&arg)?,
+            "--warmup" => warmup = args.seconds(&arg)?,
+            "--pid" => pid = Some(args.value(&arg)?),
             "--json" => json = true,
             _ if arg.starts_with('-') || address.is_some() => return Err(format!("{arg}?")),
             _ => address = Some(arg.parse()?),
         }
     }
+    let plan = Plan { pid, ..asked.plan(warmup, seconds)? };
     Ok(Options { address: address.ok_or("an address is wanted")?, plan, json })
 }
 
@@ -98,7 +91,7 @@ fn run(options: &Options) -> Result<bool, String> {
 fn main() -> ExitCode {
     let options = match options(Args::of_process()) {
         Ok(options) => options,
-        Err(error) => return refuse(&error, USAGE),
+        Err(error) => return refuse(&error, &format!("{USAGE} {}", Asked::USAGE)),
     };
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,

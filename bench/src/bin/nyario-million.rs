@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use nyario_bench::args::{Args, refuse};
 use nyario_bench::idle::{self, Case, Watch};
-use nyario_bench::load::{self, Outcome, Plan};
+use nyario_bench::load::{self, Outcome};
 use nyario_bench::memory::Machine;
 use nyario_bench::million::allowed;
-use nyario_bench::wire::Workload;
+use nyario_bench::plan::{Kind, Plan};
 use nyario_bench::{cores, crowd::Crowd};
 
 const USAGE: &str = "nyario-million [--connections N] [--active N] [--memory GIB] [--only NAME,NAME] [--root DIR]";
@@ -61,7 +61,7 @@ fn options(mut args: Args) -> Result<Options, String> {
 
 fn echo(watch: &Watch, active: NonZeroUsize) -> Result<Outcome, String> {
     let plan = Plan {
-        workload: Workload::Echo,
+        kind: Kind::Echo,
         connections: active,
         size: NonZeroUsize::new(64).expect("sixty-four is not zero"),
         pipeline: NonZeroUsize::MIN,

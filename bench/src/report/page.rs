@@ -1,0 +1,210 @@
+//! The report as a page of Markdown.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Write};
+
+use super::Section;
+use crate::measurement::Measurement;
+
+const MEASURED: &str = "\
+What counts is the processor time of the server per message, in the kernel and outside, while client and server share one
+core: that repeats where throughput over loopback does not. Each round runs every server once, in an order of its own, and
+each figure is a ratio to `FLOOR` in the same round, which is the least that one thread of C can do with epoll. The tables
+have the median over the rounds and, in brackets, the smallest and the largest ratio; beside the floor's 1 stand its
+microseconds. Where the brackets are wide, the machine was not quiet, and differences as small as they are mean nothing.
+
+The client checks every byte of what comes back, and a server that answers wrongly, closes early or forgets a connection has
+failed and has no figure. Sections \"on two cores\" have client and server apart, and throughput and latency besides; runs
+during which the distance of the cores changed are left out. [bench/README.md](../bench/README.md) says more, and how to
+measure again.
+";
+
+/// Writes the page about these sections, whose plots are in `folder` beside it.
+pub fn write(measurements: &[Measurement], sections: &[Section<'_>], folder: &str) -> String {
+    let mut page = String::new();
+    write_all(&mut page, measurements, sections, folder).expect("a string takes all that is written");
+    page
+}
+
+/// As many as that, in words.
+pub fn connections(count: usize) -> String {
+    format!("{count} connection{}", if count == 1 { "" } else { "s" })
+}
+
+fn write_all(page: &mut String, measurements: &[Measurement], sections: &[Section<'_>], folder: &str) -> fmt::Result {
+    let distinct = |of: &dyn Fn(&Measurement) -> Vec<String>| {
+        measurements.iter().flat_map(of).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("; ")
+    };
+    writeln!(page, "# Performance\n\nWritten by `make bench-report`.\n")?;
+    writeln!(page, "- Date: {}", distinct(&|it| vec![it.date.clone()]))?;
+    writeln!(page, "- Kernel: {}", distinct(&|it| vec![format!("Linux {}", it.machine.kernel)]))?;
+    let processor = |it: &Measurement| vec![format!("{}, {} cores", it.machine.processor, it.machine.cores)];
+    writeln!(page, "- Processor: {}", distinct(&processor))?;
+    writeln!(page, "- Versions: {}", distinct(&|it| it.versions.clone()))?;
+    let runs = |it: &Measurement| vec![format!("{} of {} s", it.load.rounds, it.load.seconds)];
+    writeln!(page, "- Rounds: {}", distinct(&runs))?;
+    let floor = distinct(&|it| vec![it.floor.clone()]);
+    writeln!(page, "\n## How it was measured\n\n{}", MEASURED.replace("FLOOR", &floor).trim_end())?;
+    for section in sections {
+        writeln!(page, "\n## {}\n\n![{}]({folder}/{}.svg)\n", section.title, section.title, section.file)?;
+        write_ratios(page, section)?;
+        for column in &section.columns {
+            write_latencies(page, section, column)?;
+        }
+        write_absent(page, section)?;
+    }
+    Ok(())
+}
+
+fn write_ratios(page: &mut String, section: &Section<'_>) -> fmt::Result {
+    write!(page, "| server |")?;
+    for column in &section.columns {
+        write!(page, " {} |", connections(column.load.connections))?;
+    }
+    let last = section.columns.last().map_or(0, |column| column.load.connections);
+    writeln!(page, " MiB with {last} |\n|---|{}", "---:|".repeat(section.columns.len() + 1))?;
+    for server in &section.servers {
+        write!(page, "| {} |", cell(server))?;
+        for column in &section.columns {
+            write!(page, " {} |", ratio(column, server))?;
+        }
+        let resident = section.columns.last().and_then(|column| Section::figures(column, server));
+        match resident {
+            Some(figures) => writeln!(page, " {:.1} |", figures.resident_bytes / (1024.0 * 1024.0))?,
+            None => writeln!(page, " |")?,
+        }
+    }
+    Ok(())
+}
+
+fn ratio(column: &Measurement, server: &str) -> String {
+    match Section::figures(column, server) {
+        Some(figures) if column.floor == server => format!("1 ({:.2} us)", figures.cpu_us.median),
+        Some(figures) => match figures.ratio {
+            Some(it) => format!("{:.3} ({:.3}..{:.3})", it.median, it.min, it.max),
+            None => format!("({:.2} us)", figures.cpu_us.median),
+        },
+        None if column.failed.iter().any(|failure| failure.name == server) => "failed".into(),
+        None => String::new(),
+    }
+}
+
+fn write_latencies(page: &mut String, section: &Section<'_>, column: &Measurement) -> fmt::Result {
+    let rows: Vec<_> = section
+        .servers
+        .iter()
+        .filter_map(|server| Section::figures(column, server))
+        .filter_map(|figures| Some((figures, figures.latency?)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "\n| {} | messages/s | p50 us | p99 us | p99.9 us | trip ns |",
+        connections(column.load.connections)
+    )?;
+    writeln!(page, "|---|{}", "---:|".repeat(5))?;
+    for (figures, latency) in rows {
+        let trip = figures.round_trip_ns.map(|it| format!("{it:.0}")).unwrap_or_default();
+        writeln!(
+            page,
+            "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {trip} |",
+            cell(&figures.name),
+            figures.messages_per_second,
+            latency.p50_us,
+            latency.p99_us,
+            latency.p999_us
+        )?;
+    }
+    Ok(())
+}
+
+/// Why a server has no figures: a table that is silent about it would be taken for whole.
+fn write_absent(page: &mut String, section: &Section<'_>) -> fmt::Result {
+    for column in &section.columns {
+        for failure in &column.failed {
+            let connections = connections(column.load.connections);
+            writeln!(page, "\n{} failed with {connections}: {}.", failure.name, failure.why.replace('\n', " "))?;
+        }
+    }
+    let left_out: BTreeSet<&str> = section.columns.iter().flat_map(|it| &it.left_out).map(String::as_str).collect();
+    if !left_out.is_empty() {
+        writeln!(page, "\nNot there when it was measured: {}.", left_out.into_iter().collect::<Vec<_>>().join(", "))?;
+    }
+    Ok(())
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{apart, measured};
+    use super::*;
+    use crate::measurement::Failure;
+    use crate::plan::Kind;
+
+    fn page(measurements: &[Measurement]) -> String {
+        write(measurements, &Section::all(measurements).unwrap(), "performance")
+    }
+
+    #[test]
+    fn a_table_has_the_ratios_and_their_spread() {
+        let page = page(&[
+            measured(Kind::Echo, 50, &[("floor", 1.0), ("nyario", 0.8)]),
+            measured(Kind::Echo, 500, &[("floor", 1.0)]),
+        ]);
+        for line in [
+            "## Echo of 64 B",
+            "![Echo of 64 B](performance/echo-64.svg)",
+            "| server | 50 connections | 500 connections | MiB with 500 |",
+            "| nyario | 0.800 (0.790..0.820) |  | |",
+            "| floor | 1 (5.00 us) | 1 (5.00 us) | 3.0 |",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+        assert!(!page.contains("p99"), "{page}");
+    }
+
+    #[test]
+    fn what_differs_between_measurements_is_all_there() {
+        let mut measurements = [measured(Kind::Echo, 50, &[]), measured(Kind::Http, 50, &[])];
+        measurements[1].date = "2026-02-01".into();
+        measurements[1].versions.push("ruby 4.0".into());
+        let page = page(&measurements);
+        for line in ["- Date: 2026-01-31; 2026-02-01", "- Versions: nyario 0.1.0; ruby 4.0", "- Kernel: Linux 6.18.1"] {
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+    }
+
+    #[test]
+    fn latencies_stand_where_there_were_two_cores() {
+        let page = page(&[apart(measured(Kind::Http, 50, &[("floor", 1.0)]))]);
+        for line in [
+            "## HTTP, on two cores",
+            "| 50 connections | messages/s | p50 us | p99 us | p99.9 us | trip ns |",
+            "| floor | 100000 | 40 | 90 | 1200 | 51 |",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+    }
+
+    #[test]
+    fn those_without_figures_are_named() {
+        let mut measurement = measured(Kind::Echo, 1, &[("floor", 1.0)]);
+        measurement
+            .failed
+            .push(Failure { name: "broken".into(), why: "1 failed, first connection 0: it broke".into() });
+        measurement.left_out.push("not built".into());
+        let page = page(&[measurement]);
+        for line in [
+            "| broken | failed | |",
+            "broken failed with 1 connection: 1 failed, first connection 0: it broke.",
+            "Not there when it was measured: not built.",
+        ] {
+            assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        }
+    }
+}
