@@ -5,13 +5,13 @@ CARGO ?= cargo
 FLOOR_CFLAGS ?= -std=c11 -O2 -Wall -Wextra -Werror
 
 BENCH_OUT := target/bench
-FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring
+FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring $(BENCH_OUT)/floor-uring_single
 COMPARE := $(CARGO) run --quiet --release --package nyario-bench --bin nyario-compare --
 
 $(BENCH_OUT):
 	mkdir -p $@
 
-$(FLOORS): $(BENCH_OUT)/floor-%: bench/floor/%.c bench/floor/floor.h | $(BENCH_OUT)
+$(FLOORS): $(BENCH_OUT)/floor-%: bench/floor/%.c bench/floor/floor.h bench/floor/ring.h | $(BENCH_OUT)
 	$(CC) $(FLOOR_CFLAGS) $< -o $@
 
 .PHONY: floors bench

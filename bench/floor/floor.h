@@ -1,4 +1,4 @@
-/* What the two floors share: the address, the answers and the end. */
+/* What the floors share: the address, the answers and the end. */
 #ifndef NYARIO_FLOOR_H
 #define NYARIO_FLOOR_H
 

@@ -55,6 +55,7 @@ pub fn rows(workload: Workload) -> Vec<Row> {
     vec![
         floor(FLOOR, "target/bench/floor-epoll"),
         floor("floor uring", "target/bench/floor-uring"),
+        floor("floor uring single", "target/bench/floor-uring_single"),
         c("nyario C uring", "uring"),
         c("nyario C epoll", "epoll"),
         ruby("nyario Ruby uring", "uring"),
