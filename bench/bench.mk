@@ -26,7 +26,8 @@ bench: build floors
 .PHONY: bench-ruby
 bench-ruby: floors
 	$(CARGO) build --release --package nyario-bench
-	scripts/bench-ruby
+	scripts/bench-ruby --workload echo
+	scripts/bench-ruby --workload http
 
 # What a fiber costs, beside the fibers of others, as far as their compilers and headers are at hand.
 FIBERS := nyario nyario-static \

@@ -27,63 +27,83 @@ pub struct Row {
     pub name: &'static str,
     /// The file without which there is nothing to run.
     pub file: PathBuf,
+    /// What Debian calls the package without which that file is not there.
+    pub package: Option<&'static str>,
     command: Vec<String>,
     backend: Option<&'static str>,
 }
 
-/// Every server that can do the work, the floor first.
+impl Row {
+    /// A server that is started by `command`, which is followed by the address.
+    pub(crate) fn new(name: &'static str, file: impl Into<PathBuf>, command: Vec<String>) -> Self {
+        Row { name, file: file.into(), package: None, command, backend: None }
+    }
+}
+
+/// Every server of this tree that can do the work, the floor first.
 pub fn rows(workload: Workload) -> Vec<Row> {
-    let example = match workload {
+    let ruby = |name, backend| {
+        let file = format!("examples/ruby/{}.rb", example(workload));
+        let command = vec!["ruby".into(), "-Inyario-ruby/lib".into(), file.clone()];
+        Row { backend: Some(backend), ..Row::new(name, file, command) }
+    };
+    let mut rows = floors(workload);
+    rows.extend(c_rows(workload));
+    rows.extend([ruby("nyario Ruby uring", "uring"), ruby("nyario Ruby epoll", "epoll")]);
+    rows
+}
+
+fn example(workload: Workload) -> &'static str {
+    match workload {
         Workload::Echo => "echo",
         Workload::Http => "http_hello",
-    };
-    let floor = |name, file: &str| Row {
-        name,
-        file: file.into(),
-        command: vec![file.into(), workload.to_string()],
-        backend: None,
-    };
-    let c = |name, backend| {
-        let file = format!("target/examples/{example}");
-        Row { name, file: file.clone().into(), command: vec![file], backend: Some(backend) }
-    };
-    let ruby = |name, backend| {
-        let file = format!("examples/ruby/{example}.rb");
-        let command = vec!["ruby".into(), "-Inyario-ruby/lib".into(), file.clone()];
-        Row { name, file: file.into(), command, backend: Some(backend) }
-    };
+    }
+}
+
+pub(crate) fn floors(workload: Workload) -> Vec<Row> {
+    let floor = |name, file: &str| Row::new(name, file, vec![file.into(), workload.to_string()]);
     vec![
         floor(FLOOR, "target/bench/floor-epoll"),
         floor("floor uring", "target/bench/floor-uring"),
         floor("floor uring single", "target/bench/floor-uring_single"),
-        c("nyario C uring", "uring"),
-        c("nyario C epoll", "epoll"),
-        ruby("nyario Ruby uring", "uring"),
-        ruby("nyario Ruby epoll", "epoll"),
     ]
 }
 
-/// The servers of Ruby that do the echo, with the floor first: those on nyario, whose library is in `lib`, and their
+pub(crate) fn c_rows(workload: Workload) -> [Row; 2] {
+    [("nyario C uring", "uring"), ("nyario C epoll", "epoll")].map(|(name, backend)| {
+        let file = format!("target/examples/{}", example(workload));
+        Row { backend: Some(backend), ..Row::new(name, file.clone(), vec![file]) }
+    })
+}
+
+/// The servers of Ruby that can do the work, with the floor first: those on nyario, whose library is in `lib`, and their
 /// peers. All run under the `ruby` that is found first.
-pub fn ruby_rows(lib: &str) -> Vec<Row> {
-    let row = |name, file: &str, backend| {
-        let command = vec!["ruby".into(), format!("-I{lib}"), file.into()];
-        Row { name, file: file.into(), command, backend }
+pub fn ruby_rows(workload: Workload, lib: &str) -> Vec<Row> {
+    let ruby = |name, file: &str| Row::new(name, file, vec!["ruby".into(), format!("-I{lib}"), file.into()]);
+    let peer = |name, file: &str| {
+        let mut row = ruby(name, file);
+        row.command.push(workload.to_string());
+        row
     };
-    let scheduler = |name, backend| row(name, "bench/ruby/scheduler_echo.rb", Some(backend));
-    let native = |name, backend| row(name, "examples/ruby/echo.rb", Some(backend));
-    let selector = |name, backend| row(name, "bench/ruby/async_on_nyario_echo.rb", Some(backend));
-    let mut rows: Vec<Row> = rows(Workload::Echo).into_iter().filter(|row| row.backend.is_none()).collect();
+    let on = |backend, row: Row| Row { backend: Some(backend), ..row };
+    let native = match workload {
+        Workload::Echo => "examples/ruby/echo.rb",
+        Workload::Http => "bench/ruby/native_http.rb",
+    };
+    let mut rows = floors(workload);
     rows.extend([
-        row(PEER, "bench/ruby/async_echo.rb", None),
-        selector("async on uring", "uring"),
-        selector("async on epoll", "epoll"),
-        row("threads", "bench/ruby/threads_echo.rb", None),
-        scheduler("scheduler uring", "uring"),
-        scheduler("scheduler epoll", "epoll"),
-        native("native uring", "uring"),
-        native("native epoll", "epoll"),
+        peer(PEER, "bench/ruby/async.rb"),
+        on("uring", peer("async on uring", "bench/ruby/async_on_nyario.rb")),
+        on("epoll", peer("async on epoll", "bench/ruby/async_on_nyario.rb")),
+        peer("threads", "bench/ruby/threads.rb"),
+        on("uring", peer("scheduler uring", "bench/ruby/scheduler.rb")),
+        on("epoll", peer("scheduler epoll", "bench/ruby/scheduler.rb")),
+        on("uring", ruby("native uring", native)),
+        on("epoll", ruby("native epoll", native)),
     ]);
+    if workload == Workload::Http {
+        rows.extend([peer("async-http", "bench/ruby/async_http.rb"), peer("puma", "bench/ruby/puma.rb")]);
+    }
     rows
 }
 
@@ -181,7 +201,7 @@ mod tests {
 
     fn start(script: &str) -> Result<Server, String> {
         let command = ["sh", "-c", script].map(String::from).to_vec();
-        let row = Row { name: "a script", file: "sh".into(), command, backend: Some("epoll") };
+        let row = Row { backend: Some("epoll"), ..Row::new("a script", "sh", command) };
         Server::start(&row, Path::new("/"), cores::usable().unwrap()[0])
     }
 

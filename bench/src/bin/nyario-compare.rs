@@ -69,8 +69,7 @@ fn options(mut args: Args) -> Result<Options, String> {
 
 fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
     let mut rows = match &options.ruby {
-        Some(_) if options.plan.workload != Workload::Echo => return Err("of Ruby there is only the echo".into()),
-        Some(lib) => server::ruby_rows(lib),
+        Some(lib) => server::ruby_rows(options.plan.workload, lib),
         None => server::rows(options.plan.workload),
     };
     if let Some(only) = &options.only {

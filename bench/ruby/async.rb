@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# An echo server of plain sockets on async.
+# A server of plain sockets on async.
 
 require "async"
 require_relative "plain"
@@ -9,6 +9,6 @@ Async do |task|
   server = Plain.listen
   loop do
     connection = server.accept
-    task.async { Plain.echo(connection) }
+    task.async { Plain.serve(connection) }
   end
 end

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# An echo server of plain sockets on Nyario::Scheduler.
+# A server of plain sockets on Nyario::Scheduler.
 
 require "nyario"
 require_relative "plain"
@@ -10,6 +10,6 @@ Fiber.schedule do
   server = Plain.listen
   loop do
     connection = server.accept
-    Fiber.schedule { Plain.echo(connection) }
+    Fiber.schedule { Plain.serve(connection) }
   end
 end

@@ -4,4 +4,4 @@
 
 ENV["IO_EVENT_SELECTOR"] = "Nyario"
 require "nyario/async"
-require_relative "async_echo"
+require_relative "async"
