@@ -22,6 +22,25 @@ bench: build floors
 	$(COMPARE) --workload echo
 	$(COMPARE) --workload http
 
+# nyario in C beside the servers of others, as far as their compilers and headers are at hand.
+PEERS := $(if $(wildcard /usr/include/uv.h),libuv) $(if $(shell command -v go),go)
+PEERS := $(PEERS:%=$(BENCH_OUT)/peer-%)
+
+.PHONY: bench-peers peers-rust
+bench-peers: library examples floors $(PEERS) peers-rust
+	$(CARGO) build --release --package nyario-bench
+	$(COMPARE) --peers --warmup 1 --workload echo
+	$(COMPARE) --peers --warmup 1 --workload http
+
+$(BENCH_OUT)/peer-libuv: bench/peers/libuv.c bench/floor/floor.h | $(BENCH_OUT)
+	$(CC) $(FLOOR_CFLAGS) $< -o $@ -luv
+
+$(BENCH_OUT)/peer-go: bench/peers/server.go | $(BENCH_OUT)
+	go build -o $@ $<
+
+peers-rust:
+	$(CARGO) build --release --locked --manifest-path bench/peers/rust/Cargo.toml --target-dir $(BENCH_OUT)/peers
+
 # Ruby beside what Ruby has: on the Ruby of the peers, in a Debian of its own.
 .PHONY: bench-ruby
 bench-ruby: floors

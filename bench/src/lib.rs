@@ -10,6 +10,7 @@ pub mod cores;
 mod epoll;
 pub mod load;
 pub mod order;
+pub mod peers;
 pub mod process;
 pub mod server;
 pub mod stats;

@@ -13,19 +13,28 @@ use nyario_bench::compare::{Comparison, Placement};
 use nyario_bench::load::Plan;
 use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
-use nyario_bench::{cores, process};
+use nyario_bench::{cores, peers, process};
 
 const USAGE: &str = "nyario-compare [--workload echo|http] [--same-core | --two-cores] \
-                     [--connections N] [--size BYTES] [--rounds N] [--seconds S] \
-                     [--only NAME,NAME] [--ruby LIB] [--root DIR]";
+                     [--connections N] [--size BYTES] [--rounds N] [--seconds S] [--warmup S] \
+                     [--only NAME,NAME] [--peers | --ruby LIB] [--root DIR]";
+
+/// Who is compared.
+enum Field {
+    /// What this tree has.
+    Own,
+    /// nyario in C and the servers of others.
+    Peers,
+    /// What Ruby has, with the gem's library in that folder.
+    Ruby(String),
+}
 
 struct Options {
     plan: Plan,
     same_core: bool,
     rounds: NonZeroUsize,
     only: Option<Vec<String>>,
-    /// Compare what Ruby has instead, with the gem's library in that folder.
-    ruby: Option<String>,
+    field: Field,
     root: PathBuf,
 }
 
@@ -43,7 +52,7 @@ fn options(mut args: Args) -> Result<Options, String> {
         same_core: true,
         rounds: NonZeroUsize::new(11).expect("eleven is not zero"),
         only: None,
-        ruby: None,
+        field: Field::Own,
         root: ".".into(),
     };
     while let Some(arg) = args.next() {
@@ -53,13 +62,15 @@ fn options(mut args: Args) -> Result<Options, String> {
             "--size" => options.plan.size = args.value(&arg)?,
             "--rounds" => options.rounds = args.value(&arg)?,
             "--seconds" => options.plan.seconds = args.seconds(&arg)?,
+            "--warmup" => options.plan.warmup = args.seconds(&arg)?,
             "--same-core" => options.same_core = true,
             "--two-cores" => options.same_core = false,
             "--only" => {
                 let names: String = args.value(&arg)?;
                 options.only = Some(names.split(',').map(|name| name.trim().into()).collect());
             }
-            "--ruby" => options.ruby = Some(args.value(&arg)?),
+            "--peers" => options.field = Field::Peers,
+            "--ruby" => options.field = Field::Ruby(args.value(&arg)?),
             "--root" => options.root = args.value(&arg)?,
             _ => return Err(format!("{arg}?")),
         }
@@ -68,9 +79,11 @@ fn options(mut args: Args) -> Result<Options, String> {
 }
 
 fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
-    let mut rows = match &options.ruby {
-        Some(lib) => server::ruby_rows(options.plan.workload, lib),
-        None => server::rows(options.plan.workload),
+    let workload = options.plan.workload;
+    let mut rows = match &options.field {
+        Field::Own => server::rows(workload),
+        Field::Peers => peers::rows(workload),
+        Field::Ruby(lib) => server::ruby_rows(workload, lib),
     };
     if let Some(only) = &options.only {
         if let Some(name) = only.iter().find(|name| rows.iter().all(|row| row.name != **name)) {
@@ -83,7 +96,8 @@ fn chosen(options: &Options, root: &Path) -> Result<Vec<Row>, String> {
     rows.retain(|row| {
         let there = root.join(&row.file).is_file();
         if !there {
-            println!("left out: {} ({} is not there)", row.name, row.file.display());
+            let package = row.package.map(|package| format!("; Debian has it in {package}")).unwrap_or_default();
+            println!("left out: {} ({} is not there{package})", row.name, row.file.display());
         }
         there
     });
@@ -128,7 +142,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let placement = placement(options.same_core)?;
     placement.take().map_err(|error| format!("the placement: {error}"))?;
     print_header(options)?;
-    let bases: &[&str] = if options.ruby.is_some() { &[FLOOR, PEER] } else { &[FLOOR] };
+    let bases: &[&str] = if matches!(options.field, Field::Ruby(_)) { &[FLOOR, PEER] } else { &[FLOOR] };
     let comparison = Comparison::run(&rows, bases, &root, placement, &options.plan, options.rounds.get());
     print!("{comparison}");
     Ok(!comparison.failed())
