@@ -45,6 +45,18 @@ pub fn refuse(error: &str, usage: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// The status of a program whose work went so: whether all went well, or why it could not be done at all.
+pub fn status(outcome: Result<bool, String>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nyario_bench::args::{Args, refuse};
+use nyario_bench::args::{Args, refuse, status};
 use nyario_bench::compare::{Comparison, Placement};
 use nyario_bench::machine::{self, Machine};
 use nyario_bench::measurement::{Load, Measurement};
@@ -187,12 +187,5 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error, &format!("{USAGE} {}", Asked::USAGE)),
     };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&options))
 }

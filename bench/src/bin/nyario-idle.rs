@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use nyario_bench::args::{Args, refuse};
+use nyario_bench::args::{Args, refuse, status};
 use nyario_bench::idle::{self, Case, Figures};
 use nyario_bench::{cores, process};
 
@@ -72,12 +72,5 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error, USAGE),
     };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&options))
 }

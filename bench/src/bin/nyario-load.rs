@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nyario_bench::address::Address;
-use nyario_bench::args::{Args, refuse};
+use nyario_bench::args::{Args, refuse, status};
 use nyario_bench::load::{self, Outcome};
 use nyario_bench::plan::{Asked, Plan};
 use nyario_bench::process;
@@ -93,12 +93,5 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error, &format!("{USAGE} {}", Asked::USAGE)),
     };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{}: {error}", options.address);
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&options).map_err(|error| format!("{}: {error}", options.address)))
 }

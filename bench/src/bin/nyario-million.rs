@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nyario_bench::args::{Args, refuse};
+use nyario_bench::args::{Args, refuse, status};
 use nyario_bench::idle::{self, Case, Watch};
 use nyario_bench::load::{self, Outcome};
 use nyario_bench::memory::Machine;
@@ -183,12 +183,5 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error, USAGE),
     };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    status(run(&options))
 }

@@ -73,7 +73,8 @@ pub(super) struct FdRecord {
     pub(super) ahead: bool,
     /// The descriptor is known to be non-blocking.
     pub(super) nonblocking: bool,
-    /// A short transfer means that the kernel has (or takes) no more: true of byte streams, not of messages.
+    /// A short read means that the kernel has no more, and on a socket a short write that it takes no more: true of byte
+    /// streams, not of messages.
     pub(super) drains: bool,
     /// Reads that still go straight into the caller's buffer before provided buffers are tried again.
     pub(super) direct: u8,
