@@ -20,79 +20,117 @@ struct request {
     int coded;
 };
 
-static int is_value(const char *value, size_t length, const char *wanted) {
-    return length == strlen(wanted) && strncasecmp(value, wanted, length) == 0;
+/* What methods and the names of headers are made of. NUL is not among it, which is what stands behind the text. */
+static const char IN_TOKEN[256] = {
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['a' ... 'z'] = 1, ['|'] = 1, ['~'] = 1,
+};
+
+static const char *after_token(const char *at) {
+    while (IN_TOKEN[(unsigned char)*at])
+        at++;
+    return at;
 }
 
-/* Reads one header line, from its name to before its line end. 0, or -1 when it is malformed. */
-static int parse_header(struct request *request, const char *line, const char *end) {
-    const char *colon = memchr(line, ':', (size_t)(end - line));
-    if (!colon || colon == line)
-        return -1;
-    const char *value = colon + 1;
+/* Where a part of the head may go on, but does not: 0 when more is needed, -1 when it is malformed. */
+static int stopped(const char *at, const char *end) {
+    return at == end ? 0 : -1;
+}
+
+/* `wanted` is in small letters. Nearly every header differs from it in its length or its first letter. */
+static inline int is(const char *word, size_t length, const char *wanted) {
+    return length == strlen(wanted) && (word[0] | 0x20) == wanted[0] && strncasecmp(word, wanted, length) == 0;
+}
+
+/* Takes what a header says. 0, or -1 when it is malformed. */
+static int take_header(struct request *request, const char *name, size_t name_length, const char *value,
+                       const char *end) {
+    int connection = is(name, name_length, "connection"), content_length = is(name, name_length, "content-length");
+    if (is(name, name_length, "transfer-encoding"))
+        request->coded = 1;
+    if (!connection && !content_length)
+        return 0;
     while (value < end && (*value == ' ' || *value == '\t'))
         value++;
     while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    size_t name_length = (size_t)(colon - line), length = (size_t)(end - value);
-    if (is_value(line, name_length, "connection")) {
-        if (is_value(value, length, "close"))
+    size_t length = (size_t)(end - value);
+    if (connection) {
+        if (is(value, length, "close"))
             request->keep_alive = 0;
-        else if (is_value(value, length, "keep-alive"))
+        else if (is(value, length, "keep-alive"))
             request->keep_alive = 1;
-    } else if (is_value(line, name_length, "transfer-encoding")) {
-        request->coded = 1;
-    } else if (is_value(line, name_length, "content-length")) {
-        if (length == 0 || length > 9)
+        return 0;
+    }
+    if (length == 0 || length > 9)
+        return -1;
+    request->body_length = 0;
+    for (; value < end; value++) {
+        if (*value < '0' || *value > '9')
             return -1;
-        request->body_length = 0;
-        for (size_t i = 0; i < length; i++) {
-            if (value[i] < '0' || value[i] > '9')
-                return -1;
-            request->body_length = request->body_length * 10 + (size_t)(value[i] - '0');
-        }
+        request->body_length = request->body_length * 10 + (size_t)(*value - '0');
     }
     return 0;
 }
 
-/* Parses the request head at the start of `text`: 1 when it is whole, 0 when more is needed, -1 when it is none. */
-static int parse(struct request *request, const char *text, size_t length) {
-    const char *end = memmem(text, length, "\r\n\r\n", 4);
-    if (!end)
-        return 0;
-    const char *line_end = memchr(text, '\r', (size_t)(end - text) + 1);
-    const char *target = memchr(text, ' ', (size_t)(line_end - text));
-    if (!target || target == text)
-        return -1;
-    target++;
-    const char *version = memchr(target, ' ', (size_t)(line_end - target));
-    if (!version || version == target)
-        return -1;
-    version++;
-    if (line_end - version != 8 || memcmp(version, "HTTP/1.", 7) != 0)
-        return -1;
-    request->head_length = (size_t)(end - text) + 4;
-    request->body_length = 0;
-    request->keep_alive = version[7] != '0';
-    request->coded = 0;
-    while (line_end < end) {
-        const char *line = line_end + 2;
-        line_end = memchr(line, '\r', (size_t)(end - line) + 1);
-        if (parse_header(request, line, line_end) < 0)
-            return -1;
+/* Parses the request head at the start of `text`, behind whose `end` stands a NUL, in one pass: 1 when it is whole, 0 when
+ * more is needed, -1 when it is none. */
+static int parse(struct request *request, const char *text, const char *end) {
+    static const char VERSION[] = "HTTP/1.";
+    enum { VERSION_LENGTH = sizeof VERSION - 1, LINE_REST = VERSION_LENGTH + 3 };
+
+    const char *at = after_token(text);
+    if (*at != ' ' || at == text)
+        return stopped(at, end);
+    const char *target = ++at;
+    while ((unsigned char)*at > ' ')
+        at++;
+    if (*at != ' ' || at == target)
+        return stopped(at, end);
+    at++;
+    if (end - at < LINE_REST) {
+        size_t there = (size_t)(end - at);
+        return memcmp(at, VERSION, there < VERSION_LENGTH ? there : VERSION_LENGTH) == 0 ? 0 : -1;
     }
+    if (memcmp(at, VERSION, VERSION_LENGTH) != 0 || at[VERSION_LENGTH] < '0' ||
+        at[VERSION_LENGTH] > '9' || memcmp(at + VERSION_LENGTH + 1, "\r\n", 2) != 0)
+        return -1;
+    request->body_length = 0;
+    request->keep_alive = at[VERSION_LENGTH] != '0';
+    request->coded = 0;
+    at += LINE_REST;
+
+    while (*at != '\r') {
+        const char *name = at;
+        at = after_token(name);
+        if (*at != ':' || at == name)
+            return stopped(at, end);
+        const char *value = at + 1;
+        at = memchr(value, '\r', (size_t)(end - value));
+        if (!at)
+            return 0;
+        if (at[1] != '\n')
+            return stopped(at + 1, end);
+        if (take_header(request, name, (size_t)(value - 1 - name), value, at) < 0)
+            return -1;
+        at += 2;
+    }
+    if (at[1] != '\n')
+        return stopped(at + 1, end);
+    request->head_length = (size_t)(at + 2 - text);
     return 1;
 }
 
 static void http(int fd, void *arg) {
-    char in[HEAD_MAX], out[ANSWERS_MAX];
+    char in[HEAD_MAX + 1], out[ANSWERS_MAX];
     size_t have = 0, said = 0, skip = 0;
     (void)arg;
     for (;;) {
-        ssize_t n = nyario_read(fd, in + have, sizeof in - have);
+        ssize_t n = nyario_read(fd, in + have, HEAD_MAX - have);
         if (n <= 0)
             return;
         have += (size_t)n;
+        in[have] = '\0';
         size_t used = 0;
         for (;;) {
             /* The body of the request before is of no interest. */
@@ -103,8 +141,8 @@ static void http(int fd, void *arg) {
                 break;
             struct request request;
             const char *answer = HELLO;
-            int whole = parse(&request, in + used, have - used);
-            if (whole == 0 && (used > 0 || have < sizeof in))
+            int whole = parse(&request, in + used, in + have);
+            if (whole == 0 && (used > 0 || have < HEAD_MAX))
                 break;
             if (whole == 0)
                 answer = TOO_LARGE;
