@@ -5,13 +5,13 @@ CARGO ?= cargo
 FLOOR_CFLAGS ?= -std=c11 -O2 -Wall -Wextra -Werror
 
 BENCH_OUT := target/bench
-FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring $(BENCH_OUT)/floor-uring_single
+FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring $(BENCH_OUT)/floor-uring_single $(BENCH_OUT)/floor-proxy
 COMPARE := $(CARGO) run --quiet --release --package nyario-bench --bin nyario-compare --
 
 $(BENCH_OUT):
 	mkdir -p $@
 
-$(FLOORS): $(BENCH_OUT)/floor-%: bench/floor/%.c bench/floor/floor.h bench/floor/ring.h | $(BENCH_OUT)
+$(FLOORS): $(BENCH_OUT)/floor-%: bench/floor/%.c bench/floor/process.h bench/floor/floor.h bench/floor/ring.h | $(BENCH_OUT)
 	$(CC) $(FLOOR_CFLAGS) $< -o $@
 
 .PHONY: floors bench
@@ -28,7 +28,7 @@ bench-report: build floors $(PEERS) peers-rust
 	$(CARGO) build --release --package nyario-bench
 	scripts/bench-report
 # nyario in C beside the servers of others, as far as their compilers and headers are at hand.
-PEERS := $(if $(wildcard /usr/include/uv.h),libuv) $(if $(shell command -v go),go)
+PEERS := $(if $(wildcard /usr/include/uv.h),libuv) $(if $(shell command -v go),go go-proxy)
 PEERS := $(PEERS:%=$(BENCH_OUT)/peer-%)
 
 .PHONY: bench-peers peers-rust
@@ -37,10 +37,13 @@ bench-peers: library examples floors $(PEERS) peers-rust
 	$(COMPARE) --peers --warmup 1 --workload echo
 	$(COMPARE) --peers --warmup 1 --workload http
 
-$(BENCH_OUT)/peer-libuv: bench/peers/libuv.c bench/floor/floor.h | $(BENCH_OUT)
+$(BENCH_OUT)/peer-libuv: bench/peers/libuv.c bench/floor/process.h bench/floor/floor.h | $(BENCH_OUT)
 	$(CC) $(FLOOR_CFLAGS) $< -o $@ -luv
 
 $(BENCH_OUT)/peer-go: bench/peers/server.go | $(BENCH_OUT)
+	go build -o $@ $<
+
+$(BENCH_OUT)/peer-go-proxy: bench/peers/proxy.go | $(BENCH_OUT)
 	go build -o $@ $<
 
 peers-rust:

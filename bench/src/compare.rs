@@ -8,8 +8,8 @@ use crate::cores;
 use crate::load;
 use crate::measurement::{Failure, Figures, Latency};
 use crate::order::shuffled;
-use crate::plan::Plan;
-use crate::server::{Row, Server};
+use crate::plan::{Kind, Plan};
+use crate::server::{self, Row, Server};
 use crate::stats::{Spread, median};
 
 /// Between the two ends of a run, and between a run and its floor, the distance of the cores may differ
@@ -38,6 +38,14 @@ impl Placement {
         match self {
             Placement::SameCore(core) => core,
             Placement::TwoCores { server, .. } => server,
+        }
+    }
+
+    /// Where the server behind a proxy is at home: not with the proxy, whose core is measured.
+    fn upstream(self) -> usize {
+        match self {
+            Placement::SameCore(core) => core,
+            Placement::TwoCores { client, .. } => client,
         }
     }
 
@@ -158,13 +166,21 @@ impl Comparison {
 /// One run, or none where the cores moved during every attempt.
 fn measure(row: &Row, root: &Path, placement: Placement, plan: &Plan) -> Result<Option<Sample>, String> {
     for _ in 0..ATTEMPTS {
-        let server = Server::start(row, root, placement.server())?;
+        let upstream = match plan.kind {
+            Kind::Proxy => Some(Server::start(&server::upstream(), root, placement.upstream())?),
+            _ => None,
+        };
+        let server = match &upstream {
+            Some(upstream) => Server::start_before(upstream.address(), row, root, placement.server())?,
+            None => Server::start(row, root, placement.server())?,
+        };
         let before = placement.round_trip()?;
         let plan = Plan { pid: Some(server.pid()), ..plan.clone() };
         let outcome = load::run(server.address(), &plan);
         let after = placement.round_trip()?;
         // How a server ends says more than that its connections broke.
         server.stop()?;
+        upstream.map_or(Ok(()), Server::stop)?;
         let outcome = outcome?;
         if let Some(error) = &outcome.first_error {
             return Err(format!("{} failed, first {error}", outcome.errors));

@@ -59,7 +59,7 @@ impl Outcome {
 pub fn run(address: &Address, plan: &Plan) -> Result<Outcome, String> {
     let io = |error: io::Error| error.to_string();
     let script = match plan.kind.workload() {
-        Workload::Echo => Script::echo(plan.size.get()),
+        Workload::Echo | Workload::Proxy => Script::echo(plan.size.get()),
         Workload::Http => Script::http(address),
     };
     let mut crowd = Crowd::connect(address, plan, &script).map_err(io)?;

@@ -21,6 +21,16 @@ pub fn rows(workload: Workload) -> Vec<Row> {
 
     let mut rows = floors(workload);
     rows.extend(c_rows(workload));
+    if workload == Workload::Proxy {
+        let proxy = |name, file: &str, package| {
+            let mut row = Row::new(name, file, vec![file.into()]);
+            row.package = package;
+            row
+        };
+        rows.push(proxy("tokio", "target/bench/peers/release/peer-tokio-proxy", None));
+        rows.push(proxy("Go", "target/bench/peer-go-proxy", Some("golang-go")));
+        return rows;
+    }
     rows.extend(["tokio", "compio", "monoio", "may"].map(rust));
     rows.extend([
         built("libuv", "target/bench/peer-libuv", Some("libuv1-dev")),
@@ -57,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_row_has_a_name_of_its_own() {
-        for workload in [Workload::Echo, Workload::Http] {
+        for workload in [Workload::Echo, Workload::Http, Workload::Proxy] {
             let mut names: Vec<&str> = rows(workload).iter().map(|row| row.name).collect();
             let count = names.len();
             names.sort();

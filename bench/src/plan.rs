@@ -26,6 +26,8 @@ pub enum Kind {
     Churn,
     /// Sends large messages and does not wait for them.
     Stream,
+    /// Sends messages through a proxy and waits until they have come back.
+    Proxy,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
         match self {
             Kind::Echo | Kind::Churn | Kind::Stream => Workload::Echo,
             Kind::Http => Workload::Http,
+            Kind::Proxy => Workload::Proxy,
         }
     }
 }
@@ -47,7 +50,8 @@ impl FromStr for Kind {
             "http" => Ok(Kind::Http),
             "churn" => Ok(Kind::Churn),
             "stream" => Ok(Kind::Stream),
-            _ => Err("a workload is echo, http, churn or stream"),
+            "proxy" => Ok(Kind::Proxy),
+            _ => Err("a workload is echo, http, churn, stream or proxy"),
         }
     }
 }
@@ -59,6 +63,7 @@ impl fmt::Display for Kind {
             Kind::Http => "http",
             Kind::Churn => "churn",
             Kind::Stream => "stream",
+            Kind::Proxy => "proxy",
         })
     }
 }
@@ -88,8 +93,8 @@ impl Plan {
         match self.kind {
             Kind::Stream => answers,
             // All in one go, or how many go together would be up to how the server cuts its answers.
-            Kind::Echo | Kind::Http if answers > 0 && due == 0 => self.pipeline.get(),
-            Kind::Echo | Kind::Http | Kind::Churn => 0,
+            Kind::Echo | Kind::Http | Kind::Proxy if answers > 0 && due == 0 => self.pipeline.get(),
+            Kind::Echo | Kind::Http | Kind::Churn | Kind::Proxy => 0,
         }
     }
 }
@@ -106,7 +111,7 @@ pub struct Asked {
 impl Asked {
     /// How its options are used.
     pub const USAGE: &str =
-        "[--workload echo|http|churn|stream] [--connections N] [--size BYTES] [--pipeline MESSAGES]";
+        "[--workload echo|http|churn|stream|proxy] [--connections N] [--size BYTES] [--pipeline MESSAGES]";
 
     /// Reads `option` where it is one of a plan's.
     pub fn read(&mut self, option: &str, args: &mut Args) -> Result<bool, String> {
@@ -125,7 +130,7 @@ impl Asked {
         let kind = self.kind.unwrap_or(Kind::Echo);
         let (connections, size, pipeline) = match kind {
             Kind::Stream => (4, 65_536, STREAM_AHEAD),
-            Kind::Echo | Kind::Http | Kind::Churn => (50, 64, 1),
+            Kind::Echo | Kind::Http | Kind::Churn | Kind::Proxy => (50, 64, 1),
         };
         if kind == Kind::Churn && self.pipeline.is_some() {
             return Err("a connection that has one message has no pipeline".into());
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn workloads_are_read_as_they_are_written() {
-        for kind in [Kind::Echo, Kind::Http, Kind::Churn, Kind::Stream] {
+        for kind in [Kind::Echo, Kind::Http, Kind::Churn, Kind::Stream, Kind::Proxy] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert!("ftp".parse::<Kind>().is_err());

@@ -72,6 +72,7 @@ fn title(load: &Load) -> String {
         Kind::Http => "HTTP".into(),
         Kind::Churn => format!("Churn: connect, one echo of {size}, close"),
         Kind::Stream => format!("Stream of {size} chunks"),
+        Kind::Proxy => format!("Proxy of {size} messages"),
     };
     let pipeline = match (load.pipeline, load.workload) {
         (1, _) => String::new(),

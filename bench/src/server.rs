@@ -64,19 +64,31 @@ pub fn rows(workload: Workload) -> Vec<Row> {
     };
     let mut rows = floors(workload);
     rows.extend(c_rows(workload));
-    rows.extend([ruby("nyario Ruby uring", "uring"), ruby("nyario Ruby epoll", "epoll")]);
+    if workload != Workload::Proxy {
+        rows.extend([ruby("nyario Ruby uring", "uring"), ruby("nyario Ruby epoll", "epoll")]);
+    }
     rows
+}
+
+/// What stands behind every proxy.
+pub fn upstream() -> Row {
+    floors(Workload::Echo).swap_remove(0)
 }
 
 fn example(workload: Workload) -> &'static str {
     match workload {
         Workload::Echo => "echo",
         Workload::Http => "http_hello",
+        Workload::Proxy => "proxy",
     }
 }
 
 pub(crate) fn floors(workload: Workload) -> Vec<Row> {
     let floor = |name, file: &str| Row::new(name, file, vec![file.into(), workload.to_string()]);
+    if workload == Workload::Proxy {
+        let file = "target/bench/floor-proxy";
+        return vec![Row::new(FLOOR, file, vec![file.into()])];
+    }
     vec![
         floor(FLOOR, "target/bench/floor-epoll"),
         floor("floor uring", "target/bench/floor-uring"),
@@ -101,10 +113,7 @@ pub fn ruby_rows(workload: Workload, lib: &str) -> Vec<Row> {
         row
     };
     let on = |backend, row: Row| row.over(backend);
-    let native = match workload {
-        Workload::Echo => "examples/ruby/echo.rb",
-        Workload::Http => "bench/ruby/native_http.rb",
-    };
+    let native = if workload == Workload::Http { "bench/ruby/native_http.rb" } else { "examples/ruby/echo.rb" };
     let mut rows = floors(workload);
     rows.extend([
         peer(PEER, "bench/ruby/async.rb"),
@@ -131,11 +140,20 @@ pub struct Server {
 impl Server {
     /// Starts the server of `row` on `core`, with `root` as its directory, and waits until it listens.
     pub fn start(row: &Row, root: &Path, core: usize) -> Result<Self, String> {
+        Server::start_with(row, &[], root, core)
+    }
+
+    /// The same for a proxy before the server at `upstream`.
+    pub fn start_before(upstream: &Address, row: &Row, root: &Path, core: usize) -> Result<Self, String> {
+        Server::start_with(row, &[upstream.to_string()], root, core)
+    }
+
+    fn start_with(row: &Row, more: &[String], root: &Path, core: usize) -> Result<Self, String> {
         let [program, arguments @ ..] = row.command.as_slice() else {
             unreachable!("a command has a program");
         };
         let mut command = Command::new(program);
-        command.args(arguments).arg("127.0.0.1:0").current_dir(root);
+        command.args(arguments).args(more).arg("127.0.0.1:0").current_dir(root);
         command.envs(row.backend.map(|backend| ("NYARIO_BACKEND", backend)));
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         // SAFETY: between fork and exec only what is safe in a signal handler may be done. The closure

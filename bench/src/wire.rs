@@ -15,6 +15,8 @@ pub enum Workload {
     Echo,
     /// To answer GET requests over connections that stay open.
     Http,
+    /// To pass every byte on to a server that sends it back.
+    Proxy,
 }
 
 impl fmt::Display for Workload {
@@ -22,6 +24,7 @@ impl fmt::Display for Workload {
         f.write_str(match self {
             Workload::Echo => "echo",
             Workload::Http => "http",
+            Workload::Proxy => "proxy",
         })
     }
 }
@@ -38,7 +41,7 @@ impl Answers {
     /// Those of a connection that speaks the script from `origin` on.
     pub fn new(workload: Workload, origin: usize) -> Self {
         match workload {
-            Workload::Echo => Answers::Echo(echo::Echoes::new(origin)),
+            Workload::Echo | Workload::Proxy => Answers::Echo(echo::Echoes::new(origin)),
             Workload::Http => Answers::Http(http::HttpAnswer::default()),
         }
     }

@@ -85,6 +85,7 @@ fn chosen(options: &Options, root: &Path) -> Result<(Vec<Row>, Vec<String>), Str
     let mut rows = match &options.field {
         Field::Own => server::rows(workload),
         Field::Peers => peers::rows(workload),
+        Field::Ruby(_) if workload == Workload::Proxy => return Err("Ruby has no proxies".into()),
         Field::Ruby(lib) => server::ruby_rows(workload, lib),
     };
     if let Some(only) = &options.only {
@@ -121,7 +122,7 @@ fn load(options: &Options) -> Load {
     Load {
         workload: plan.kind,
         connections: plan.connections.get(),
-        size: (plan.kind.workload() == Workload::Echo).then(|| plan.size.get()),
+        size: (plan.kind.workload() != Workload::Http).then(|| plan.size.get()),
         pipeline: plan.pipeline.get(),
         same_core: options.same_core,
         field: match options.field {

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Section;
 use crate::measurement::Measurement;
+use crate::plan::Kind;
 
 const MEASURED: &str = "\
 What counts is the processor time of the server per message, in the kernel and outside, while client and server share one
@@ -17,6 +18,12 @@ The client checks every byte of what comes back, and a server that answers wrong
 failed and has no figure. Sections \"on two cores\" have client and server apart, and throughput and latency besides; runs
 during which the distance of the cores changed are left out. [bench/README.md](../bench/README.md) says more, and how to
 measure again.
+";
+
+/// What the ratios of HTTP compare.
+const HEADS: &str = "\
+nyario, Go, node, hyper, nginx and all of Ruby's servers parse each head; the floors, tokio, compio, monoio, may and libuv look
+only for where it ends.
 ";
 
 /// Writes the page about these sections, whose plots are in `folder` beside it.
@@ -47,6 +54,9 @@ fn write_all(page: &mut String, measurements: &[Measurement], sections: &[Sectio
     writeln!(page, "\n## How it was measured\n\n{}", MEASURED.replace("FLOOR", &floor).trim_end())?;
     for section in sections {
         writeln!(page, "\n## {}\n\n![{}]({folder}/{}.svg)\n", section.title, section.title, section.file)?;
+        if section.columns.iter().any(|column| column.load.workload == Kind::Http) {
+            writeln!(page, "{HEADS}")?;
+        }
         write_ratios(page, section)?;
         for column in &section.columns {
             write_latencies(page, section, column)?;
@@ -144,7 +154,6 @@ mod tests {
     use super::super::tests::{apart, measured};
     use super::*;
     use crate::measurement::Failure;
-    use crate::plan::Kind;
 
     fn page(measurements: &[Measurement]) -> String {
         write(measurements, &Section::all(measurements).unwrap(), "performance")
@@ -177,6 +186,12 @@ mod tests {
         for line in ["- Date: 2026-01-31; 2026-02-01", "- Versions: nyario 0.1.0; ruby 4.0", "- Kernel: Linux 6.18.1"] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");
         }
+    }
+
+    #[test]
+    fn sections_of_http_say_who_parses_heads() {
+        assert!(page(&[measured(Kind::Http, 50, &[("floor", 1.0)])]).contains(HEADS));
+        assert!(!page(&[measured(Kind::Echo, 50, &[("floor", 1.0)])]).contains("parse"));
     }
 
     #[test]

@@ -47,6 +47,16 @@ pub fn start() -> (Workload, SocketAddr) {
     })
 }
 
+/// The server to pass bytes on to, and where to listen, from a process that SIGTERM will end.
+pub fn start_proxy() -> (SocketAddr, SocketAddr) {
+    end_on_sigterm();
+    let mut args = std::env::args().skip(1).map(|address| address.parse().ok());
+    args.next().flatten().zip(args.next().flatten()).unwrap_or_else(|| {
+        eprintln!("usage: UPSTREAM HOST:PORT");
+        std::process::exit(2)
+    })
+}
+
 /// A listening socket, which is announced. What it accepts inherits TCP_NODELAY.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
