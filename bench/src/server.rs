@@ -250,6 +250,16 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_told_first_what_it_stands_before() {
+        let script = "trap 'exit 0' TERM; echo listening on $0; while :; do sleep 0.01; done";
+        let row = Row::new("a proxy", "sh", ["sh", "-c", script].map(String::from).to_vec());
+        let upstream = "127.0.0.1:7".parse().unwrap();
+        let server = Server::start_before(&upstream, &row, Path::new("/"), cores::usable().unwrap()[0]).unwrap();
+        assert_eq!(server.address(), &upstream);
+        server.stop().unwrap();
+    }
+
+    #[test]
     fn a_server_that_ends_badly_is_told_apart() {
         let stop = |script| start(script).unwrap().stop().unwrap_err();
         let refusal = stop("trap 'exit 7' TERM; echo listening on 127.0.0.1:0; while :; do sleep 0.01; done");
