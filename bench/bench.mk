@@ -22,6 +22,13 @@ bench: build floors
 	$(COMPARE) --workload echo
 	$(COMPARE) --workload http
 
+# A minute under load: whether the last message costs what the first one does.
+.PHONY: bench-steady
+bench-steady: build floors
+	$(CARGO) build --release --package nyario-bench
+	target/release/nyario-steady --workload echo
+	target/release/nyario-steady --workload http
+
 # Every workload, and docs/performance.md of it.
 .PHONY: bench-report
 bench-report: build floors $(PEERS) peers-rust

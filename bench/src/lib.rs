@@ -24,5 +24,6 @@ pub mod programs;
 pub mod report;
 pub mod server;
 pub mod stats;
+pub mod steady;
 mod stream;
 pub mod wire;

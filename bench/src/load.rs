@@ -11,8 +11,10 @@ use crate::wire::{Script, Workload};
 
 mod connection;
 mod crowd;
+mod session;
 
 use crowd::Crowd;
+pub use session::Session;
 
 /// How long an answer that is due when the measurement ends may take before its connection counts as
 /// forgotten: far longer than any server needs, because it is lost wake-ups that this looks for.
@@ -54,14 +56,19 @@ impl Outcome {
     }
 }
 
+/// What is said to the server at `address`.
+pub fn script(address: &Address, plan: &Plan) -> Script {
+    match plan.kind.workload() {
+        Workload::Echo | Workload::Proxy => Script::echo(plan.size.get()),
+        Workload::Http => Script::http(address),
+    }
+}
+
 /// Puts load on the server at `address`. An error means that nothing could be measured; connections that
 /// fail are counted in the outcome.
 pub fn run(address: &Address, plan: &Plan) -> Result<Outcome, String> {
     let io = |error: io::Error| error.to_string();
-    let script = match plan.kind.workload() {
-        Workload::Echo | Workload::Proxy => Script::echo(plan.size.get()),
-        Workload::Http => Script::http(address),
-    };
+    let script = script(address, plan);
     let mut crowd = Crowd::connect(address, plan, &script).map_err(io)?;
     crowd.begin().map_err(io)?;
     crowd.drive(plan.warmup, true, &mut Latencies::new()).map_err(io)?;

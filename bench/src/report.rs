@@ -39,6 +39,12 @@ impl<'a> Section<'a> {
         Section { title: title(load), file: file(load), servers: ranked(&columns), columns }
     }
 
+    /// The columns between which the cost of a message should be flat: 50 connections, and the most there are.
+    pub fn growth(&self) -> Option<(&'a Measurement, &'a Measurement)> {
+        let (few, many) = (self.columns.iter().find(|it| it.load.connections == 50)?, self.columns.last()?);
+        (many.load.connections > few.load.connections).then_some((*few, *many))
+    }
+
     /// What a server has shown in a column.
     pub fn figures(column: &'a Measurement, server: &str) -> Option<&'a Figures> {
         column.servers.iter().find(|figures| figures.name == server)

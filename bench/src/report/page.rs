@@ -13,6 +13,8 @@ core: that repeats where throughput over loopback does not. Each round runs ever
 each figure is a ratio to `FLOOR` in the same round, which is the least that one thread of C can do with epoll. The tables
 have the median over the rounds and, in brackets, the smallest and the largest ratio; beside the floor's 1 stand its
 microseconds. Where the brackets are wide, the machine was not quiet, and differences as small as they are mean nothing.
+\"4096 over 50\" is the ratio over 4096 connections divided by that over 50: what more connections cost a server beyond what
+they cost the floor, and in the floor's row what they cost the floor.
 
 The client checks every byte of what comes back, and a server that answers wrongly, closes early or forgets a connection has
 failed and has no figure. Sections \"on two cores\" have client and server apart, and throughput and latency besides; runs
@@ -71,12 +73,23 @@ fn write_ratios(page: &mut String, section: &Section<'_>) -> fmt::Result {
     for column in &section.columns {
         write!(page, " {} |", connections(column.load.connections))?;
     }
+    let growth = section.growth();
+    if let Some((few, many)) = growth {
+        write!(page, " {} over {} |", many.load.connections, few.load.connections)?;
+    }
     let last = section.columns.last().map_or(0, |column| column.load.connections);
-    writeln!(page, " MiB with {last} |\n|---|{}", "---:|".repeat(section.columns.len() + 1))?;
+    let columns = section.columns.len() + usize::from(growth.is_some()) + 1;
+    writeln!(page, " MiB with {last} |\n|---|{}", "---:|".repeat(columns))?;
     for server in &section.servers {
         write!(page, "| {} |", cell(server))?;
         for column in &section.columns {
             write!(page, " {} |", ratio(column, server))?;
+        }
+        if let Some((few, many)) = growth {
+            match grown(few, many, server) {
+                Some(growth) => write!(page, " {growth:.2} |")?,
+                None => write!(page, " |")?,
+            }
         }
         let resident = section.columns.last().and_then(|column| Section::figures(column, server));
         match resident {
@@ -97,6 +110,15 @@ fn ratio(column: &Measurement, server: &str) -> String {
         None if column.failed.iter().any(|failure| failure.name == server) => "failed".into(),
         None => String::new(),
     }
+}
+
+/// How much more a message costs over `many` connections than over `few`, as a ratio to the floor's; the floor's own as it is.
+fn grown(few: &Measurement, many: &Measurement, server: &str) -> Option<f64> {
+    let (few_figures, many_figures) = (Section::figures(few, server)?, Section::figures(many, server)?);
+    if few.floor == server {
+        return Some(many_figures.cpu_us.median / few_figures.cpu_us.median);
+    }
+    Some(many_figures.ratio?.median / few_figures.ratio?.median)
 }
 
 fn write_latencies(page: &mut String, section: &Section<'_>, column: &Measurement) -> fmt::Result {
@@ -168,9 +190,10 @@ mod tests {
         for line in [
             "## Echo of 64 B",
             "![Echo of 64 B](performance/echo-64.svg)",
-            "| server | 50 connections | 500 connections | MiB with 500 |",
-            "| nyario | 0.800 (0.790..0.820) |  | |",
-            "| floor | 1 (5.00 us) | 1 (5.00 us) | 3.0 |",
+            "| server | 50 connections | 500 connections | 500 over 50 | MiB with 500 |",
+            "|---|---:|---:|---:|---:|",
+            "| nyario | 0.800 (0.790..0.820) |  | | |",
+            "| floor | 1 (5.00 us) | 1 (5.00 us) | 1.00 | 3.0 |",
         ] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");
         }
@@ -186,6 +209,20 @@ mod tests {
         for line in ["- Date: 2026-01-31; 2026-02-01", "- Versions: nyario 0.1.0; ruby 4.0", "- Kernel: Linux 6.18.1"] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");
         }
+    }
+
+    #[test]
+    fn what_more_connections_cost_is_beyond_what_they_cost_the_floor() {
+        let few = measured(Kind::Echo, 50, &[("floor", 1.0), ("nyario", 0.8)]);
+        let mut many = measured(Kind::Echo, 4096, &[("floor", 1.2), ("nyario", 1.0)]);
+        many.servers[0].ratio = few.servers[0].ratio;
+        let own = page(&[few.clone(), many.clone(), measured(Kind::Echo, 1, &[("floor", 1.0)])]);
+        for line in ["| nyario |  | 0.800 (0.790..0.820) | 1.000 (0.990..1.020) | 1.25 | 3.0 |"] {
+            assert!(own.lines().any(|it| it == line), "{line}\n{own}");
+        }
+        assert!(own.lines().any(|it| it.starts_with("| floor |") && it.ends_with("| 1.20 | 3.0 |")), "{own}");
+        let alone = page(&[many]);
+        assert!(alone.contains("| server | 4096 connections | MiB with 4096 |"), "{alone}");
     }
 
     #[test]
