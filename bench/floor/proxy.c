@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
-#define READ_SIZE 16384
+#define READ_SIZE 32768
 #define QUIET (EPOLLIN | EPOLLRDHUP)
 
 /* One of the two sockets of a connection that is passed on. */

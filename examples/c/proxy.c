@@ -20,7 +20,7 @@ static void *direction(int from, int to) {
 /* Moves everything to the end of the stream, and tells the receiver of it. */
 static void *carry(void *arg) {
     struct direction way = *(struct direction *)arg;
-    char bytes[16384];
+    char bytes[32768];
     ssize_t n, written = 0;
     free(arg);
     while (written >= 0 && (n = nyario_read(way.from, bytes, sizeof bytes)) > 0)
