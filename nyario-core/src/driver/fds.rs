@@ -134,6 +134,13 @@ impl FdRecord {
         self.kind == Kind::Socket && self.ready & ready::READ == 0 && !self.owned && idle
     }
 
+    /// Whether a read of our own has nothing to try: neither the kernel nor a provided buffer is known to have anything.
+    #[inline(always)]
+    pub(super) fn would_wait(&self) -> bool {
+        let told = !self.multishot.is_off() || self.ready & ready::READ == 0;
+        self.owned && told && self.first_buffer == NO_BUFFER && self.ended == 0
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.read.is_empty() && self.write.is_empty() && self.poll.is_empty()
     }

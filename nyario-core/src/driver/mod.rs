@@ -308,6 +308,13 @@ impl<K: Kernel> Driver<K> {
         self.try_now(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() })
     }
 
+    /// Whether [`try_read`](Self::try_read) of a descriptor of the driver's own would say `-EAGAIN`, as far as is known without
+    /// asking the kernel.
+    #[inline]
+    pub fn would_wait(&mut self, fd: Fd) -> bool {
+        self.ledger.fds.known(fd).is_some_and(|record| record.would_wait())
+    }
+
     /// Writes what can be written at once; `-EAGAIN` when that is nothing.
     #[inline]
     pub fn try_write(&mut self, fd: Fd, buf: &[u8]) -> i32 {
@@ -350,6 +357,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Received bytes of the descriptor that wait in the driver's own memory, without using them up; they stay there
     /// until the next call of the driver. Empty on a backend that receives nothing ahead.
+    #[inline]
     pub fn peek(&mut self, fd: Fd) -> &[u8] {
         match &mut self.backend {
             Backend::Uring(uring) => self.ledger.fds.known(fd).map_or(&[], |record| uring.peek(record)),
@@ -369,11 +377,10 @@ impl<K: Kernel> Driver<K> {
     /// # Panics
     ///
     /// When `count` is more than it showed.
+    #[inline]
     pub fn consume(&mut self, fd: Fd, count: usize) {
-        assert!(count <= self.peek(fd).len(), "consumes no more than was shown");
-        if let Backend::Uring(uring) = &mut self.backend
-            && count > 0
-        {
+        if count > 0 {
+            let Backend::Uring(uring) = &mut self.backend else { panic!("nothing was shown") };
             uring.consume(self.ledger.fds.at(fd), count);
         }
     }
