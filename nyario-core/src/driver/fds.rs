@@ -127,6 +127,12 @@ impl FdRecord {
         }
     }
 
+    /// Whether every operation there is may begin without a look at what it is.
+    #[inline(always)]
+    pub(super) fn is_own_socket(&self) -> bool {
+        self.owned && self.kind == Kind::Socket
+    }
+
     /// Whether a read of a socket that we did not open has nothing to try, and nobody to wait behind.
     #[inline(always)]
     pub(super) fn is_drained(&self) -> bool {

@@ -184,7 +184,7 @@ impl<K: Kernel> Driver<K> {
             Code::Park => Submitted::Pending(self.ledger.slab.insert_id(request, waiter)),
             _ => match self.adopt(request.fd) {
                 Err(error) => Submitted::Done(error.result()),
-                Ok(()) if !self.ledger.fds.at(request.fd).owned => self.submit_adopted(request, waiter),
+                Ok(()) if !self.ledger.fds.at(request.fd).is_own_socket() => self.submit_checked(request, waiter),
                 Ok(()) => match &mut self.backend {
                     Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
                     Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
@@ -273,10 +273,11 @@ impl<K: Kernel> Driver<K> {
         self.try_known(&request).unwrap_or(-libc::EAGAIN)
     }
 
-    /// Begins an operation on a descriptor that we did not open. Its number may have come to another file since the
-    /// last time, so nothing waits on it, and nothing that could block is tried, before that has been looked at.
+    /// Begins an operation on a descriptor that is a pipe's, or that we did not open. In the latter case its number may have
+    /// come to another file since the last time, so nothing waits on it, and nothing that could block is tried, before that
+    /// has been looked at.
     #[cold]
-    fn submit_adopted(&mut self, request: Request, waiter: u64) -> Submitted {
+    fn submit_checked(&mut self, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
         // A socket's calls cannot block whatever the number has become; a pipe's may, on kernels without `RWF_NOWAIT`.
         if request.code.transfers() && self.ledger.fds.at(fd).kind == Kind::Socket {
@@ -385,15 +386,17 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Makes a socket that nyario has just opened its own: whoever reads it reads it through the driver, which may
-    /// therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
+    /// Makes a socket or an end of a pipe that nyario has just opened its own: whoever reads it reads it through the driver,
+    /// which may therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file
+    /// and ends with `-EBADF`.
     ///
     /// # Errors
     ///
     /// When the backend cannot register it, the kernel's reason; it stays open.
     pub fn own(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
         self.disown(fd);
-        let record = self.ledger.fds.open(fd, Kind::Socket);
+        let kind = if carries == Carries::PipedBytes { Kind::Stream } else { Kind::Socket };
+        let record = self.ledger.fds.open(fd, kind);
         record.owned = true;
         record.ahead = carries == Carries::Bytes;
         record.drains = carries != Carries::Messages;
@@ -402,6 +405,10 @@ impl<K: Kernel> Driver<K> {
             // What is there already is reported as the first edge.
             Backend::Readiness(readiness) => {
                 record.ready = ready::WRITE;
+                if kind == Kind::Stream {
+                    // A pipe has one way, and only a try says that it was the wrong one.
+                    record.ready |= ready::READ;
+                }
                 let registered = readiness.register(&mut self.ledger, fd);
                 registered.inspect_err(|_| self.ledger.fds.vacate(fd))
             }
