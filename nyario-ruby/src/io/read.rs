@@ -1,6 +1,7 @@
 //! Reading what there is.
 
 use super::held::Held;
+use super::more::wait;
 use super::refuse_to_wait;
 use super::source::Source;
 use super::text;
@@ -83,14 +84,7 @@ pub(crate) unsafe fn read_from(source: Source, arguments: &[VALUE]) -> VALUE {
                 }
             }
             round += 1;
-            if deadline == 0 {
-                deadline = source.deadline();
-            }
-            match looped::perform(looped, Op::AtHand { fd: source.fd }, deadline, |_| {}) {
-                Some(error) if error < 0 => source.fail(error, deadline),
-                Some(_) => source.insist(),
-                None => refuse_to_wait(),
-            }
+            wait(looped, source, &mut deadline);
         }
     }
 }
