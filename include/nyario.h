@@ -398,6 +398,27 @@ NYARIO_EXTERN int nyario_shutdown(int fd, int how);
  */
 NYARIO_EXTERN int nyario_datagram(const char *local, const char *remote);
 
+/* ---- Two descriptors at once, each the other's peer ------------------------------------------ */
+
+/**
+ * Opens two sockets that are connected to each other and writes them to `ends`; the arguments are those of socketpair(2),
+ * such as AF_UNIX, SOCK_STREAM and 0. They are close-on-exec, and nyario's like one that was dialled: nyario_close ends
+ * each, and only nyario must read them. That spares what one of socketpair(2) costs each wait, a look whether its number is
+ * still the same socket's. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EAFNOSUPPORT, -EOPNOTSUPP, -EPROTONOSUPPORT, -ESOCKTNOSUPPORT, -EMFILE, -ENFILE,
+ * -ENOMEM. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_socketpair(int domain, int kind, int protocol, int *ends);
+
+/**
+ * Opens a pipe and writes its ends to `ends`: what is written to the second is read from the first. They are close-on-exec
+ * and otherwise as with nyario_socketpair; a child process that one is handed to finds it blocking. Does not suspend.
+ *
+ * Returns 0, or -EINVAL for NULL, -EMFILE, -ENFILE, -ENOMEM. Since 0.1.
+ */
+NYARIO_EXTERN int nyario_pipe(int *ends);
+
 /* ---- Several buffers at once ----------------------------------------------------------------- */
 
 /**

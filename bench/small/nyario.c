@@ -138,10 +138,10 @@ static void *measures(void *arg) {
     int there[2], back[2];
     timers();
     channels();
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, there) != 0)
+    if (nyario_socketpair(AF_UNIX, SOCK_STREAM, 0, there) != 0)
         exit(1);
     descriptors("socketpair", (struct ends){there[0], there[0]}, (struct ends){there[1], there[1]});
-    if (pipe(there) != 0 || pipe(back) != 0)
+    if (nyario_pipe(there) != 0 || nyario_pipe(back) != 0)
         exit(1);
     descriptors("pipe", (struct ends){back[0], there[1]}, (struct ends){there[0], back[1]});
     wake_ups();

@@ -1,14 +1,13 @@
 /* A server on a unix socket that answers each connection with a descriptor: the reading end of a pipe, from which the peer
    reads what it is told. With "client" behind the path, it is that peer. */
 #include "example.h"
-#include <fcntl.h>
 #include <unistd.h>
 
 static void hand_out(int fd, void *arg) {
     static const char story[] = "This came through a pipe that the other process opened.\n";
     int pipe[2];
     (void)arg;
-    if (pipe2(pipe, O_CLOEXEC) < 0)
+    if (nyario_pipe(pipe) < 0)
         return;
     if (nyario_send_fd(fd, pipe[0]) == 0) {
         nyario_close(pipe[0]);

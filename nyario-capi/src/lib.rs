@@ -12,6 +12,8 @@ mod socket;
 
 mod datagram;
 
+mod pairs;
+
 mod vector;
 
 mod transfer;

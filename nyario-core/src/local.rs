@@ -1,10 +1,10 @@
 //! The calling thread's own loop: made on first use, gone with the thread, and never shared with a forked child.
 
-mod cell;
 mod names;
 mod overflow;
 pub(crate) mod process;
 pub mod threads;
+mod word;
 
 pub use names::{LoopId, post};
 
@@ -55,12 +55,20 @@ impl Drop for Owner {
     }
 }
 
+/// The loop, and how many forks lay behind the process when it was made.
+type Place = Cell<(*const Loop<Native>, u32)>;
+
+crate::thread_word! {
+    /// The calling thread's.
+    fn place() -> Place = Cell::new((null(), 0)), "nyario_local_loop"
+}
+
 /// The calling thread's loop, null at first, and the forks behind it.
 #[inline(always)]
-fn mine() -> &'static cell::Place {
+fn mine() -> &'static Place {
     // SAFETY: the place is there, aligned and zero or as it was set, until the thread ends. 'static is a lie that the
     // thread cannot catch, as with the loop itself (see `current`).
-    unsafe { &*cell::place() }
+    unsafe { &*place() }
 }
 
 /// The thread's loop, if it has one.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "helper"
+require "objspace"
 require "tempfile"
 
 class TestReadInto < NyarioTest
@@ -29,6 +30,29 @@ class TestReadInto < NyarioTest
         [c.read(10, long).dup, c.read_exactly(1).bytesize, c.read(50_000, short).bytesize.positive?, short.getbyte(-1)]
       }) { |peer| peer.write("0123456789#{"y" * 100_000}") }
       assert_equal ["0123456789", 1, true, "y".ord], answer
+    end
+  end
+
+  # Each of many connections may keep its String, so a small message must not cost it as much as the largest might.
+  def test_a_string_is_made_no_larger_than_small_messages_need
+    isolated do
+      sizes = conversation(lambda { |c|
+        buffer = +""
+        small = 3.times.map { [c.read(65_536, buffer).bytesize, ObjectSpace.memsize_of(buffer)].last }
+        c.write("more")
+        large = 0
+        large += c.read(65_536, buffer).bytesize while large < 2_000_000
+        [small.max, buffer.bytesize.positive?]
+      }) do |peer|
+        3.times do
+          peer.write("m" * 100)
+          Kernel.sleep 0.05
+        end
+        peer.read(4)
+        peer.write("n" * 2_000_000)
+      end
+      assert_operator sizes.first, :<, 1_000
+      assert sizes.last
     end
   end
 

@@ -1,9 +1,7 @@
 /* nyario_splice: what comes from a socket goes on to another one, through a pipe and not through the program's memory. */
-#include <fcntl.h>
 #include <nyario.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 struct direction {
     int from, to;
@@ -14,7 +12,7 @@ static void *carry(void *arg) {
     struct direction *way = arg;
     int pipe[2];
     ssize_t n, moved = 0;
-    if (pipe2(pipe, O_CLOEXEC) < 0)
+    if (nyario_pipe(pipe) < 0)
         return NULL;
     while (moved >= 0 && (n = nyario_splice(way->from, NULL, pipe[1], NULL, 65536, 0)) > 0)
         for (; n > 0 && moved >= 0; n -= moved)
@@ -43,7 +41,7 @@ static void *listen_to(void *arg) {
 
 int main(void) {
     int one[2], other[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, one) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, other) < 0)
+    if (nyario_socketpair(AF_UNIX, SOCK_STREAM, 0, one) < 0 || nyario_socketpair(AF_UNIX, SOCK_STREAM, 0, other) < 0)
         return 1;
     struct direction way = {one[1], other[0]};
     nyario_detach(nyario_spawn(listen_to, &other[1]));

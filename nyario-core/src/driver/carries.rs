@@ -1,8 +1,9 @@
-//! What comes by a socket.
+//! What comes by a descriptor of the driver's own.
 
 use crate::sys::{Errno, Fd, Kernel, portable};
 
-/// What comes by a socket, which decides whether it may be received before it is asked for.
+/// What comes by a descriptor of the driver's own, which decides how it is asked for, and whether it may be received before
+/// that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Carries {
     /// A stream of bytes and nothing else.
@@ -11,6 +12,8 @@ pub enum Carries {
     BytesAndDescriptors,
     /// Messages, each of which is received whole and by itself.
     Messages,
+    /// A pipe's bytes, by no socket.
+    PipedBytes,
 }
 
 impl Carries {

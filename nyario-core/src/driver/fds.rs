@@ -127,11 +127,24 @@ impl FdRecord {
         }
     }
 
+    /// Whether every operation there is may begin without a look at what it is.
+    #[inline(always)]
+    pub(super) fn is_own_socket(&self) -> bool {
+        self.owned && self.kind == Kind::Socket
+    }
+
     /// Whether a read of a socket that we did not open has nothing to try, and nobody to wait behind.
     #[inline(always)]
     pub(super) fn is_drained(&self) -> bool {
         let idle = self.read.is_empty() && !self.closing;
         self.kind == Kind::Socket && self.ready & ready::READ == 0 && !self.owned && idle
+    }
+
+    /// Whether a read of our own has nothing to try: neither the kernel nor a provided buffer is known to have anything.
+    #[inline(always)]
+    pub(super) fn would_wait(&self) -> bool {
+        let told = !self.multishot.is_off() || self.ready & ready::READ == 0;
+        self.owned && told && self.first_buffer == NO_BUFFER && self.ended == 0
     }
 
     pub(super) fn is_idle(&self) -> bool {

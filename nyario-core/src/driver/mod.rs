@@ -184,7 +184,7 @@ impl<K: Kernel> Driver<K> {
             Code::Park => Submitted::Pending(self.ledger.slab.insert_id(request, waiter)),
             _ => match self.adopt(request.fd) {
                 Err(error) => Submitted::Done(error.result()),
-                Ok(()) if !self.ledger.fds.at(request.fd).owned => self.submit_adopted(request, waiter),
+                Ok(()) if !self.ledger.fds.at(request.fd).is_own_socket() => self.submit_checked(request, waiter),
                 Ok(()) => match &mut self.backend {
                     Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
                     Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
@@ -273,10 +273,11 @@ impl<K: Kernel> Driver<K> {
         self.try_known(&request).unwrap_or(-libc::EAGAIN)
     }
 
-    /// Begins an operation on a descriptor that we did not open. Its number may have come to another file since the
-    /// last time, so nothing waits on it, and nothing that could block is tried, before that has been looked at.
+    /// Begins an operation on a descriptor that is a pipe's, or that we did not open. In the latter case its number may have
+    /// come to another file since the last time, so nothing waits on it, and nothing that could block is tried, before that
+    /// has been looked at.
     #[cold]
-    fn submit_adopted(&mut self, request: Request, waiter: u64) -> Submitted {
+    fn submit_checked(&mut self, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
         // A socket's calls cannot block whatever the number has become; a pipe's may, on kernels without `RWF_NOWAIT`.
         if request.code.transfers() && self.ledger.fds.at(fd).kind == Kind::Socket {
@@ -306,6 +307,13 @@ impl<K: Kernel> Driver<K> {
     #[inline]
     pub fn try_read(&mut self, fd: Fd, buf: &mut [u8]) -> i32 {
         self.try_now(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() })
+    }
+
+    /// Whether [`try_read`](Self::try_read) of a descriptor of the driver's own would say `-EAGAIN`, as far as is known without
+    /// asking the kernel.
+    #[inline]
+    pub fn would_wait(&mut self, fd: Fd) -> bool {
+        self.ledger.fds.known(fd).is_some_and(|record| record.would_wait())
     }
 
     /// Writes what can be written at once; `-EAGAIN` when that is nothing.
@@ -350,6 +358,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Received bytes of the descriptor that wait in the driver's own memory, without using them up; they stay there
     /// until the next call of the driver. Empty on a backend that receives nothing ahead.
+    #[inline]
     pub fn peek(&mut self, fd: Fd) -> &[u8] {
         match &mut self.backend {
             Backend::Uring(uring) => self.ledger.fds.known(fd).map_or(&[], |record| uring.peek(record)),
@@ -369,24 +378,25 @@ impl<K: Kernel> Driver<K> {
     /// # Panics
     ///
     /// When `count` is more than it showed.
+    #[inline]
     pub fn consume(&mut self, fd: Fd, count: usize) {
-        assert!(count <= self.peek(fd).len(), "consumes no more than was shown");
-        if let Backend::Uring(uring) = &mut self.backend
-            && count > 0
-        {
+        if count > 0 {
+            let Backend::Uring(uring) = &mut self.backend else { panic!("nothing was shown") };
             uring.consume(self.ledger.fds.at(fd), count);
         }
     }
 
-    /// Makes a socket that nyario has just opened its own: whoever reads it reads it through the driver, which may
-    /// therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file and ends with `-EBADF`.
+    /// Makes a socket or an end of a pipe that nyario has just opened its own: whoever reads it reads it through the driver,
+    /// which may therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file
+    /// and ends with `-EBADF`.
     ///
     /// # Errors
     ///
     /// When the backend cannot register it, the kernel's reason; it stays open.
     pub fn own(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
         self.disown(fd);
-        let record = self.ledger.fds.open(fd, Kind::Socket);
+        let kind = if carries == Carries::PipedBytes { Kind::Stream } else { Kind::Socket };
+        let record = self.ledger.fds.open(fd, kind);
         record.owned = true;
         record.ahead = carries == Carries::Bytes;
         record.drains = carries != Carries::Messages;
@@ -395,6 +405,10 @@ impl<K: Kernel> Driver<K> {
             // What is there already is reported as the first edge.
             Backend::Readiness(readiness) => {
                 record.ready = ready::WRITE;
+                if kind == Kind::Stream {
+                    // A pipe has one way, and only a try says that it was the wrong one.
+                    record.ready |= ready::READ;
+                }
                 let registered = readiness.register(&mut self.ledger, fd);
                 registered.inspect_err(|_| self.ledger.fds.vacate(fd))
             }

@@ -104,11 +104,13 @@ impl<K: Kernel> Driver<K> {
     /// Makes a descriptor non-blocking for a call that has no flag for it; returns its mode, if that is to be restored. Files
     /// and descriptors of that kind need nothing of the sort.
     fn lend_mode(&mut self, fd: Fd, harmless: libc::mode_t) -> Option<(Fd, i32)> {
-        let record = self.ledger.fds.known(fd);
-        if record.as_ref().is_some_and(|record| record.owned && record.nonblocking) {
+        let record = self.ledger.fds.known(fd).filter(|record| record.owned);
+        let (socket, pipe, nonblocking) = record.map_or((false, false, false), |record| {
+            (record.kind == Kind::Socket, record.kind == Kind::Stream, record.nonblocking)
+        });
+        if nonblocking || (pipe && harmless == libc::S_IFIFO) {
             return None;
         }
-        let ours = record.is_some_and(|record| record.owned);
         let kernel = &self.ledger.kernel;
         if kernel.status(fd).is_ok_and(|status| [libc::S_IFREG, harmless].contains(&status.kind)) {
             return None;
@@ -118,8 +120,8 @@ impl<K: Kernel> Driver<K> {
             return None;
         }
         kernel.set_flags(fd, flags | libc::O_NONBLOCK);
-        if ours {
-            // Nobody else has it, so it may stay that way.
+        if socket {
+            // Nobody else has it, so it may stay that way. An end of a pipe may be handed to a child process.
             self.ledger.fds.at(fd).nonblocking = true;
             return None;
         }

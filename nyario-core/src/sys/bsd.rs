@@ -210,6 +210,38 @@ unsafe impl Kernel for Bsd {
         }
     }
 
+    fn socketpair(&self, domain: i32, kind: i32, protocol: i32, ends: &mut [Fd; 2]) -> i32 {
+        #[cfg(target_vendor = "apple")]
+        {
+            let bare = kind & !(portable::SOCK_CLOEXEC | portable::SOCK_NONBLOCK);
+            let nonblocking = (kind & portable::SOCK_NONBLOCK != 0).then_some(true);
+            let result = call!(socketpair(domain, bare, protocol, ends.as_mut_ptr()));
+            for &end in ends.iter().filter(|_| result == 0) {
+                fresh(end as isize, kind & portable::SOCK_CLOEXEC != 0, nonblocking);
+            }
+            result as i32
+        }
+        #[cfg(not(target_vendor = "apple"))]
+        {
+            call!(socketpair(domain, kind, protocol, ends.as_mut_ptr())) as i32
+        }
+    }
+
+    fn pipe(&self, ends: &mut [Fd; 2]) -> i32 {
+        #[cfg(target_vendor = "apple")]
+        {
+            let result = call!(pipe(ends.as_mut_ptr()));
+            for &end in ends.iter().filter(|_| result == 0) {
+                fresh(end as isize, true, None);
+            }
+            result as i32
+        }
+        #[cfg(not(target_vendor = "apple"))]
+        {
+            call!(pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC)) as i32
+        }
+    }
+
     fn accept(&self, fd: Fd, flags: i32) -> i32 {
         // SAFETY: no address is asked for.
         unsafe { self.accept_from(fd, null_mut(), null_mut(), flags) }

@@ -77,6 +77,10 @@ pub unsafe trait Kernel: Clone + 'static {
 
     /// `socket(2)`.
     fn socket(&self, domain: i32, kind: i32, protocol: i32) -> i32;
+    /// `socketpair(2)`.
+    fn socketpair(&self, domain: i32, kind: i32, protocol: i32, ends: &mut [Fd; 2]) -> i32;
+    /// `pipe2(2)`, close-on-exec: where to read, where to write.
+    fn pipe(&self, ends: &mut [Fd; 2]) -> i32;
     /// `accept4(2)` without the peer's address.
     fn accept(&self, fd: Fd, flags: i32) -> i32;
     /// `accept4(2)` with the peer's address.

@@ -336,6 +336,14 @@ unsafe impl Kernel for Masked {
         Linux.socket(domain, kind, protocol)
     }
 
+    fn socketpair(&self, domain: i32, kind: i32, protocol: i32, ends: &mut [Fd; 2]) -> i32 {
+        Linux.socketpair(domain, kind, protocol, ends)
+    }
+
+    fn pipe(&self, ends: &mut [Fd; 2]) -> i32 {
+        Linux.pipe(ends)
+    }
+
     fn accept(&self, fd: Fd, flags: i32) -> i32 {
         Linux.accept(fd, flags)
     }

@@ -32,18 +32,31 @@ pub(super) unsafe fn more(looped: *mut Looped, source: Source, deadline: &mut u6
                     return true;
                 }
             }
-            if *deadline == 0 {
-                *deadline = source.deadline();
-            }
-            match looped::perform(looped, Op::AtHand { fd: source.fd }, *deadline, |_| {}) {
-                Some(error) if error < 0 => source.fail(error, *deadline),
-                Some(_) => source.insist(),
-                None => refuse_to_wait(),
-            }
+            wait(looped, source, deadline);
             if !source.buffer().is_empty() {
                 // Somebody else has read ahead, or given back.
                 return true;
             }
+        }
+    }
+}
+
+/// Waits until there is something to be read, or an end or an error to be read of. `deadline` as with [`more`].
+///
+/// # Safety
+///
+/// As [`more`], but the source may be anything.
+#[inline(always)]
+pub(super) unsafe fn wait(looped: *mut Looped, source: Source, deadline: &mut u64) {
+    // SAFETY: as above.
+    unsafe {
+        if *deadline == 0 {
+            *deadline = source.deadline();
+        }
+        match looped::perform(looped, Op::AtHand { fd: source.fd }, *deadline, |_| {}) {
+            Some(error) if error < 0 => source.fail(error, *deadline),
+            Some(_) => source.insist(),
+            None => refuse_to_wait(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Reading what there is.
 
 use super::held::Held;
+use super::more::wait;
 use super::refuse_to_wait;
 use super::source::Source;
 use super::text;
@@ -54,38 +55,36 @@ pub(crate) unsafe fn read_from(source: Source, arguments: &[VALUE]) -> VALUE {
             if !source.is_connection() && (round == ROUNDS || (*looped).runtime.driver().is_file(source.fd)) {
                 return read_directly(looped, source, max, buffer);
             }
-            let place = match buffer {
-                QNIL => (&raw mut *(*looped).scratch).cast::<u8>(),
-                buffer => text::room(buffer, max),
-            };
             if let Some(ahead) = source.ahead() {
                 let count = ahead.as_slice().len().min(max);
-                let text = text::of(buffer, ahead.as_slice().as_ptr(), count);
+                let text = text::copy(buffer, ahead.as_slice().as_ptr(), count, max);
                 ahead.consume(count);
                 return text;
             }
             let held = (*looped).runtime.driver().peek(source.fd);
             if !held.is_empty() {
                 let (bytes, count) = (held.as_ptr(), held.len().min(max));
-                let text = text::of(buffer, bytes, count);
+                let text = text::copy(buffer, bytes, count, max);
                 (*looped).runtime.driver().consume(source.fd, count);
                 return text;
             }
-            match (*looped).runtime.driver().try_read(source.fd, std::slice::from_raw_parts_mut(place, max)) {
-                0 => return text::none(buffer),
-                again if again == -libc::EAGAIN => {}
-                error if error < 0 => source.fail(error, 0),
-                count => return text::of(buffer, place, count as usize),
+            text::insist_on_a_place(buffer);
+            if !(*looped).runtime.driver().would_wait(source.fd) {
+                let straight = buffer != QNIL && text::has_room(buffer, max);
+                let place = match straight {
+                    true => rb_sys::RSTRING_PTR(buffer).cast_mut().cast(),
+                    false => (&raw mut *(*looped).scratch).cast::<u8>(),
+                };
+                match (*looped).runtime.driver().try_read(source.fd, std::slice::from_raw_parts_mut(place, max)) {
+                    0 => return text::none(buffer),
+                    again if again == -libc::EAGAIN => {}
+                    error if error < 0 => source.fail(error, 0),
+                    count if straight => return text::of(buffer, place, count as usize),
+                    count => return text::copy(buffer, place, count as usize, max),
+                }
             }
             round += 1;
-            if deadline == 0 {
-                deadline = source.deadline();
-            }
-            match looped::perform(looped, Op::AtHand { fd: source.fd }, deadline, |_| {}) {
-                Some(error) if error < 0 => source.fail(error, deadline),
-                Some(_) => source.insist(),
-                None => refuse_to_wait(),
-            }
+            wait(looped, source, &mut deadline);
         }
     }
 }

@@ -5,6 +5,9 @@ use crate::raise;
 use rb_sys::VALUE;
 use std::ffi::{c_char, c_long};
 
+/// So many bytes at once are bulk data, of which the next read will bring more.
+const MANY: usize = 16_384;
+
 /// Insists that what a caller gave to be filled is a String, or nil.
 ///
 /// # Safety
@@ -20,6 +23,19 @@ pub(super) unsafe fn checked(buffer: VALUE) -> VALUE {
     buffer
 }
 
+/// Raises for a String that is frozen, or that somebody else is reading into or writing from.
+///
+/// # Safety
+///
+/// The GVL is held, and it is a String or nil.
+#[inline]
+pub(super) unsafe fn insist_on_a_place(buffer: VALUE) {
+    if buffer != QNIL {
+        // SAFETY: as above.
+        unsafe { rb_sys::rb_str_modify(buffer) }
+    }
+}
+
 /// Makes room for `max` bytes in a String that is the caller's: where they begin. Raises for one that is frozen, or that
 /// somebody else is reading into or writing from. What it holds stays until bytes have come.
 ///
@@ -29,12 +45,40 @@ pub(super) unsafe fn checked(buffer: VALUE) -> VALUE {
 pub(crate) unsafe fn room(buffer: VALUE, max: usize) -> *mut u8 {
     // SAFETY: as above.
     unsafe {
-        if rb_sys::rb_str_capacity(buffer) as usize >= max {
+        if has_room(buffer, max) {
             rb_sys::rb_str_modify(buffer);
         } else {
             rb_sys::rb_str_modify_expand(buffer, (max - rb_sys::RSTRING_LEN(buffer) as usize) as c_long);
         }
         rb_sys::RSTRING_PTR(buffer).cast_mut().cast()
+    }
+}
+
+/// Whether reads go straight into a String that is the caller's, as its last one brought much or as it was made large.
+///
+/// # Safety
+///
+/// The GVL is held, and it is a String.
+#[inline]
+pub(super) unsafe fn has_room(buffer: VALUE, max: usize) -> bool {
+    // SAFETY: as above.
+    unsafe { rb_sys::rb_str_capacity(buffer) as usize >= max }
+}
+
+/// The String of those bytes: `buffer` with them alone in it, or a new one. A buffer is made as large as they need, for many
+/// connections may keep theirs; where they are many, as large as `max`, as more will come.
+///
+/// # Safety
+///
+/// The GVL is held, and the bytes are valid and not the buffer's own.
+#[inline]
+pub(super) unsafe fn copy(buffer: VALUE, bytes: *const u8, count: usize, max: usize) -> VALUE {
+    // SAFETY: as above.
+    unsafe {
+        if buffer != QNIL {
+            room(buffer, if count < MANY { count } else { max });
+        }
+        of(buffer, bytes, count)
     }
 }
 

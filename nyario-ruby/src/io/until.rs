@@ -1,7 +1,7 @@
 //! Reading up to a separator.
 
 use super::gather::gather;
-use super::more::more;
+use super::more::{more, wait};
 use super::source::Source;
 use crate::looped::{self, QNIL};
 use crate::{api, raise};
@@ -63,6 +63,10 @@ pub(crate) unsafe fn read_until(source: Source, separator: VALUE, limit: VALUE, 
         }
         let looped = looped::running();
         let dropped = |found: usize| if chomp { found - rb_sys::RSTRING_LEN(separator) as usize } else { found };
+        let (mut searched, mut changes, mut deadline) = (0, 0, 0);
+        if source.ahead().is_none() && (*looped).runtime.driver().would_wait(source.fd) {
+            wait(looped, source, &mut deadline);
+        }
         if source.ahead().is_none() {
             // Nothing is copied that the separator follows where it was received.
             let held = (*looped).runtime.driver().peek(source.fd);
@@ -72,7 +76,6 @@ pub(crate) unsafe fn read_until(source: Source, separator: VALUE, limit: VALUE, 
                 return text;
             }
         }
-        let (mut searched, mut changes, mut deadline) = (0, 0, 0);
         loop {
             let buffer = source.buffer();
             if buffer.changes() != changes {

@@ -3,7 +3,7 @@
 //! Only a loop's own native thread may take it out of the kernel, and it does so when it ends. What belongs to Ruby is
 //! given up by the next that makes a loop, as the thread does not have the GVL any more.
 
-use super::{LOOPED, Looped, abandon_tasks, stopping};
+use super::{Looped, abandon_tasks, mine, stopping};
 use nyario_core::local;
 use std::mem::ManuallyDrop;
 use std::ptr::null_mut;
@@ -22,7 +22,7 @@ static BEREFT: AtomicPtr<Looped> = AtomicPtr::new(null_mut());
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let looped = LOOPED.replace(null_mut());
+        let looped = mine().replace(null_mut());
         // SAFETY: the pointer is this thread's own, and its object is known to Ruby until it has been listed. The
         // runtime is touched by no other thread, and the others that may look at the loop have the rest of it.
         unsafe {

@@ -126,8 +126,15 @@ pub(crate) struct Looped {
     pub(crate) object: VALUE,
 }
 
-thread_local! {
-    static LOOPED: Cell<*mut Looped> = const { Cell::new(null_mut()) };
+nyario_core::thread_word! {
+    fn place() -> Cell<*mut Looped> = Cell::new(null_mut()), "nyario_ruby_loop"
+}
+
+/// The thread's loop, null at first.
+#[inline(always)]
+fn mine() -> &'static Cell<*mut Looped> {
+    // SAFETY: the place is there, aligned and zero or as it was set, until the thread ends; nobody keeps it longer.
+    unsafe { &*place() }
 }
 
 static LOOPS: AtomicU64 = AtomicU64::new(0);
@@ -135,7 +142,7 @@ static LOOPS: AtomicU64 = AtomicU64::new(0);
 /// The thread's loop, or null.
 #[inline]
 pub(crate) fn current() -> *mut Looped {
-    let looped = LOOPED.get();
+    let looped = mine().get();
     // SAFETY: the pointer is the thread's own and is cleared before the loop goes.
     if looped.is_null() || unsafe { (*looped).forks } == local::forks() { looped } else { null_mut() }
 }
@@ -222,7 +229,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
         std::hint::black_box(object);
     }
     stopping::enlist(id, stopper);
-    LOOPED.set(looped);
+    mine().set(looped);
     Ok(looped)
 }
 
@@ -232,7 +239,7 @@ pub(crate) unsafe fn get() -> Result<*mut Looped, Errno> {
 ///
 /// The GVL is held, and it is the thread's own loop.
 pub(crate) unsafe fn free(looped: *mut Looped) {
-    LOOPED.set(null_mut());
+    mine().set(null_mut());
     // SAFETY: as above; the object that is unregistered lies on this stack meanwhile.
     unsafe {
         let object = (*looped).object;
@@ -272,7 +279,7 @@ unsafe fn abandon_tasks(looped: *mut Looped) {
 
 /// Leaves the loop of the parent process alone, in the child.
 pub(crate) fn disown() {
-    LOOPED.set(null_mut());
+    mine().set(null_mut());
 }
 
 impl Looped {

@@ -72,6 +72,11 @@ impl Descriptors {
         (at < self.limit).then_some(at as Fd)
     }
 
+    /// Whether the process may have so many more.
+    pub(crate) fn has_room_for(&self, count: usize) -> bool {
+        self.entries.iter().flatten().count() + count <= self.limit
+    }
+
     pub(crate) fn set(&mut self, fd: Fd, file: FileId) {
         let at = fd as usize;
         if at == self.entries.len() {

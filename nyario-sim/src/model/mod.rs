@@ -375,6 +375,20 @@ unsafe impl Kernel for Model {
         fd
     }
 
+    fn socketpair(&self, domain: i32, kind: i32, _protocol: i32, ends: &mut [Fd; 2]) -> i32 {
+        let mut world = self.call();
+        match (domain, kind & 0xf) {
+            (libc::AF_UNIX, libc::SOCK_STREAM) => {}
+            (libc::AF_UNIX, _) => return -libc::ESOCKTNOSUPPORT,
+            _ => return -libc::EOPNOTSUPP,
+        }
+        world.two(ends, |world| world.pair(Wire::Unix, kind & libc::SOCK_NONBLOCK != 0))
+    }
+
+    fn pipe(&self, ends: &mut [Fd; 2]) -> i32 {
+        self.call().two(ends, |world| world.pipe(false))
+    }
+
     fn accept(&self, fd: Fd, _flags: i32) -> i32 {
         let mut world = self.call();
         let file = match world.socket_at(fd) {

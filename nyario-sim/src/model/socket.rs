@@ -316,6 +316,18 @@ impl World {
         (self.describe(files[0]), self.describe(files[1]))
     }
 
+    /// What a call that makes two descriptors returns.
+    pub(crate) fn two(&mut self, ends: &mut [Fd; 2], make: impl FnOnce(&mut Self) -> (Fd, Fd)) -> i32 {
+        if !self.descriptors.has_room_for(2) {
+            return -libc::EMFILE;
+        }
+        if self.strikes(self.character.faults.exhausted) {
+            return -self.random.pick(&[libc::EMFILE, libc::ENFILE, libc::ENOMEM]);
+        }
+        *ends = make(self).into();
+        0
+    }
+
     /// The flows that a descriptor reads from and writes to.
     pub(crate) fn flows_at(&mut self, fd: Fd) -> (Option<FlowId>, Option<FlowId>) {
         let Some(file) = self.descriptors.get(fd) else { return (None, None) };

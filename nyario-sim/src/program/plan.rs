@@ -238,7 +238,11 @@ fn pair(random: &mut Random) -> PairPlan {
     ]);
     PairPlan {
         link,
-        owned: link.is_connection() && random.chance(600),
+        owned: match link {
+            // A copy is asked, so that every seed keeps its program.
+            Link::Pipe => random.clone().chance(500),
+            link => link.is_connection() && random.chance(600),
+        },
         nonblocking: random.chance(300),
         thread: link.is_socket() && random.chance(300),
     }

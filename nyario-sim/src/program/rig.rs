@@ -7,10 +7,10 @@ use super::streams::{Nature, Stream};
 use super::together::Shared;
 use crate::model::{Faults, Model};
 use crate::random::Random;
-use nyario_core::driver::{BackendKind, Config};
+use nyario_core::driver::{BackendKind, Carries, Config};
 use nyario_core::fiber::{FiberId, Loop};
 use nyario_core::runtime::Stopper;
-use nyario_core::sys::{Fd, Kernel};
+use nyario_core::sys::{Errno, Fd, Kernel};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
@@ -184,7 +184,7 @@ impl Rig {
             return;
         }
         for (side, fd) in fds.into_iter().enumerate() {
-            if plan.owned && !(plan.thread && side == 1) && self.looped.opened(fd, plan.nonblocking).is_err() {
+            if plan.owned && !(plan.thread && side == 1) && self.enter(plan.link, fd, plan.nonblocking).is_err() {
                 for fd in fds {
                     self.looped_close(fd);
                 }
@@ -220,6 +220,13 @@ impl Rig {
         drop(streams);
         if plan.thread {
             self.foreign.borrow_mut().insert(fds[1]);
+        }
+    }
+
+    fn enter(&self, link: Link, fd: Fd, nonblocking: bool) -> Result<(), Errno> {
+        match link {
+            Link::Pipe => self.looped.opened_as(fd, nonblocking, Carries::PipedBytes),
+            _ => self.looped.opened(fd, nonblocking),
         }
     }
 

@@ -6,12 +6,21 @@ use nyario_sim::model::Model;
 use std::os::fd::IntoRawFd;
 
 pub trait Ground: Kernel {
-    fn unix_pair(&self) -> (Fd, Fd);
     fn datagram_pair(&self) -> (Fd, Fd);
-    fn new_pipe(&self) -> (Fd, Fd);
     /// An empty file, opened twice: where to read, where to write.
     fn new_file(&self) -> (Fd, Fd);
     fn half_close(&self, fd: Fd, how: i32) -> i32;
+
+    fn unix_pair(&self) -> (Fd, Fd) {
+        let mut ends = [0; 2];
+        assert_eq!(self.socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, &mut ends), 0);
+        ends.into()
+    }
+    fn new_pipe(&self) -> (Fd, Fd) {
+        let mut ends = [0; 2];
+        assert_eq!(Kernel::pipe(self, &mut ends), 0);
+        ends.into()
+    }
 
     /// Lets arrive what is on its way.
     fn settle(&self) {
@@ -104,14 +113,8 @@ pub fn address(port: u16) -> libc::sockaddr_in {
 }
 
 impl Ground for Model {
-    fn unix_pair(&self) -> (Fd, Fd) {
-        self.pair(false, false)
-    }
     fn datagram_pair(&self) -> (Fd, Fd) {
         Model::datagram_pair(self, false)
-    }
-    fn new_pipe(&self) -> (Fd, Fd) {
-        self.pipe(false)
     }
     fn new_file(&self) -> (Fd, Fd) {
         let (reader, writer, _) = self.regular();
@@ -123,22 +126,10 @@ impl Ground for Model {
 }
 
 impl Ground for Linux {
-    fn unix_pair(&self) -> (Fd, Fd) {
-        let mut fds = [0; 2];
-        // SAFETY: there is room for the two.
-        assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, fds.as_mut_ptr()) }, 0);
-        fds.into()
-    }
     fn datagram_pair(&self) -> (Fd, Fd) {
         let mut fds = [0; 2];
         // SAFETY: there is room for the two.
         assert_eq!(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_DGRAM, 0, fds.as_mut_ptr()) }, 0);
-        fds.into()
-    }
-    fn new_pipe(&self) -> (Fd, Fd) {
-        let mut fds = [0; 2];
-        // SAFETY: there is room for the two.
-        assert_eq!(unsafe { libc::pipe(fds.as_mut_ptr()) }, 0);
         fds.into()
     }
     fn new_file(&self) -> (Fd, Fd) {

@@ -142,6 +142,7 @@ impl Buffers {
     }
 
     /// The kernel put `len` bytes into a buffer for this connection.
+    #[inline]
     pub(super) fn attach(&mut self, record: &mut FdRecord, id: u16, len: u32) {
         self.offered -= 1;
         self.held[id as usize] = Held { len, next: NO_BUFFER };
@@ -163,6 +164,7 @@ impl Buffers {
     }
 
     /// What lies in the first of the connection's buffers.
+    #[inline]
     pub(super) fn front(&self, record: &FdRecord) -> &[u8] {
         if record.first_buffer == NO_BUFFER {
             return &[];
@@ -189,6 +191,7 @@ impl Buffers {
     }
 
     /// Uses up `count` bytes of what [`front`](Self::front) showed.
+    #[inline]
     pub(super) fn consume(&mut self, record: &mut FdRecord, count: usize) {
         let id = record.first_buffer;
         let Held { len, next } = self.held[id as usize];

@@ -163,15 +163,17 @@ impl Uring {
     }
 
     /// What lies received and unread, without using it up.
+    #[inline]
     pub(in crate::driver) fn peek(&self, record: &FdRecord) -> &[u8] {
         self.buffers.as_ref().map_or(&[], |buffers| buffers.front(record))
     }
 
-    /// Uses up what [`peek`](Self::peek) showed.
+    /// Uses up `count` bytes of what [`peek`](Self::peek) showed; panics when that was less.
+    #[inline]
     pub(in crate::driver) fn consume(&mut self, record: &mut FdRecord, count: usize) {
-        if let Some(buffers) = &mut self.buffers {
-            buffers.consume(record, count);
-        }
+        let buffers = self.buffers.as_mut().expect("a connection that holds buffers");
+        assert!(count <= buffers.front(record).len(), "consumes no more than was shown");
+        buffers.consume(record, count);
     }
 
     /// Serves the waiting readers as far as there is something for them, then makes sure that more will come.

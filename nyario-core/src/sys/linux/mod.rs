@@ -122,6 +122,14 @@ unsafe impl Kernel for Linux {
         call!(SYS_socket, domain, kind, protocol) as i32
     }
 
+    fn socketpair(&self, domain: i32, kind: i32, protocol: i32, ends: &mut [Fd; 2]) -> i32 {
+        call!(SYS_socketpair, domain, kind, protocol, ends.as_mut_ptr()) as i32
+    }
+
+    fn pipe(&self, ends: &mut [Fd; 2]) -> i32 {
+        call!(SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) as i32
+    }
+
     fn accept(&self, fd: Fd, flags: i32) -> i32 {
         call!(SYS_accept4, fd, 0, 0, flags) as i32
     }
