@@ -49,7 +49,7 @@ use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
 use ledger::Ledger;
-use list::{Index, NONE};
+use list::Index;
 use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
@@ -196,6 +196,19 @@ impl<K: Kernel> Driver<K> {
             Submitted::Done(_) => self.at_once += 1,
         }
         submitted
+    }
+
+    /// As [`submit`](Self::submit) of an [`Op::Park`], saying why somebody parks: see [`explain`](Self::explain).
+    #[inline(always)]
+    pub fn park(&mut self, waiter: u64, deadline: u64, why: &'static str) -> Submitted {
+        if self.closed {
+            return Submitted::Done(-libc::ECANCELED);
+        }
+        let mut request = Request::new(Op::Park);
+        inside::note(&mut request, why);
+        let id = self.ledger.slab.insert_id(request, waiter);
+        self.limit(id, deadline);
+        Submitted::Pending(id)
     }
 
     #[inline(always)]
@@ -530,9 +543,7 @@ impl<K: Kernel> Driver<K> {
             return None;
         }
         let waiter = record.waiter;
-        if record.timer != NONE {
-            timers.remove(slab, index);
-        }
+        timers.remove(slab, index);
         slab.remove(index);
         Some(waiter)
     }

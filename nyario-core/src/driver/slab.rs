@@ -95,9 +95,10 @@ impl Slab {
     }
 
     /// Like [`insert`](Self::insert), naming the operation.
+    #[inline(always)]
     pub(super) fn insert_id(&mut self, request: Request, waiter: u64) -> OpId {
-        let index = self.insert(request, waiter);
-        self.id(index)
+        let (index, record) = self.insert_record(request, waiter);
+        OpId { index, generation: record.generation }
     }
 
     #[inline(always)]

@@ -92,22 +92,27 @@ impl Timers {
         self.live
     }
 
-    fn insert(&mut self, code: Callback, due: u64, interval: u64) -> TimerId {
-        self.live += 1;
+    #[inline(always)]
+    fn insert(&mut self, code: impl Fn() + 'static, due: u64, interval: u64) -> (TimerId, &mut Entry) {
         if self.free == NONE {
-            let place = Box::into_raw(Box::new(None));
-            let (state, op) = (State::Free, OpId::NONE);
-            self.free = self.entries.len() as u32;
-            let entry = Entry { generation: 1, next_free: NONE, state, op, due, interval, code: place };
-            self.entries.push(entry);
+            self.grow();
         }
+        self.live += 1;
         let index = self.free;
         let entry = &mut self.entries[index as usize];
         self.free = entry.next_free;
         (entry.state, entry.due, entry.interval) = (State::Armed, due, interval);
-        // SAFETY: nobody runs the code of a free entry.
-        unsafe { *entry.code = Some(code) };
-        TimerId(u64::from(entry.generation) << 32 | u64::from(index))
+        // SAFETY: nobody runs the code of a free entry, and nothing of it needs to be dropped.
+        unsafe { entry.code.write(Some(Callback::new(code))) };
+        (TimerId(u64::from(entry.generation) << 32 | u64::from(index)), entry)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let code = Box::into_raw(Box::new(None));
+        let (state, op) = (State::Free, OpId::NONE);
+        self.free = self.entries.len() as u32;
+        self.entries.push(Entry { generation: 1, next_free: NONE, state, op, due: 0, interval: 0, code });
     }
 
     fn get(&mut self, id: TimerId) -> Option<&mut Entry> {
@@ -115,15 +120,16 @@ impl Timers {
         self.entries.get_mut(id.index()).filter(known)
     }
 
-    /// Frees a timer whose call does not run. Its code is to be dropped where foreign code may run.
+    /// Frees a timer whose call does not run. What of its code needs to be dropped is, where foreign code may run.
+    #[inline]
     fn remove(&mut self, id: TimerId) -> Option<Callback> {
-        let free = self.free;
-        let entry = self.get(id).expect("removed once");
+        let entry = &mut self.entries[id.index()];
+        debug_assert!(entry.generation == id.generation() && entry.state != State::Free, "removed once");
         entry.state = State::Free;
         entry.generation = ((entry.generation + 1) & GENERATION_MASK).max(1);
-        entry.next_free = free;
+        entry.next_free = self.free;
         // SAFETY: nobody runs it.
-        let code = unsafe { (*entry.code).take() };
+        let code = unsafe { (*entry.code).take_if(|code| code.needs_drop()) };
         self.free = id.index() as u32;
         self.live -= 1;
         code
@@ -183,13 +189,12 @@ impl<K: Kernel> Inner<K> {
     /// Ends every timer whose call does not run.
     pub(super) fn disarm(&mut self) -> Vec<Callback> {
         let resting = self.timers.resting();
-        resting.into_iter().filter_map(|id| self.end_timer(id)).collect()
-    }
-
-    fn end_timer(&mut self, id: TimerId) -> Option<Callback> {
-        let op = self.timers.get(id).map_or(OpId::NONE, |entry| std::mem::replace(&mut entry.op, OpId::NONE));
-        self.runtime.disarm(op);
-        self.timers.remove(id)
+        let end = |id| {
+            let op = self.timers.get(id).expect("it rests").op;
+            self.runtime.disarm(op);
+            self.timers.remove(id)
+        };
+        resting.into_iter().filter_map(end).collect()
     }
 }
 
@@ -204,7 +209,7 @@ impl<K: Kernel> Loop<K> {
     ///
     /// `ECANCELED` when the loop is ending.
     pub fn after(&self, nanos: u64, code: impl Fn() + 'static) -> Result<TimerId, Errno> {
-        self.set_timer(nanos, 0, Callback::new(code))
+        self.set_timer(nanos, 0, code)
     }
 
     /// Like [`after`](Self::after), again and again: the k-th call is due k intervals from now, however late the one
@@ -217,17 +222,18 @@ impl<K: Kernel> Loop<K> {
         if nanos == 0 {
             return Err(Errno(libc::EINVAL));
         }
-        self.set_timer(nanos, nanos, Callback::new(code))
+        self.set_timer(nanos, nanos, code)
     }
 
-    fn set_timer(&self, nanos: u64, interval: u64, code: Callback) -> Result<TimerId, Errno> {
+    #[inline(always)]
+    fn set_timer(&self, nanos: u64, interval: u64, code: impl Fn() + 'static) -> Result<TimerId, Errno> {
         if self.ending.get() {
             return Err(Errno(libc::ECANCELED));
         }
         let due = self.kernel().now().saturating_add(nanos);
         Ok(self.with(|inner| {
-            let id = inner.timers.insert(code, due, interval);
-            inner.arm(id, due);
+            let (id, entry) = inner.timers.insert(code, due, interval);
+            entry.op = inner.runtime.arm(id.word(), due);
             id
         }))
     }
@@ -246,7 +252,10 @@ impl<K: Kernel> Loop<K> {
                     Ok(None)
                 }
                 State::Running | State::Cancelled | State::Free => Err(Errno(libc::ESRCH)),
-                State::Armed | State::Due => Ok(inner.end_timer(id)),
+                State::Armed | State::Due => {
+                    inner.runtime.disarm(entry.op);
+                    Ok(inner.timers.remove(id))
+                }
             }
         })?;
         // What it holds may be foreign code's.
