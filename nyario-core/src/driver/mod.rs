@@ -22,7 +22,7 @@ mod fds;
 mod inside;
 mod kqueue;
 mod ledger;
-mod list;
+pub(crate) mod list;
 #[cfg(test)]
 pub(crate) mod numbers;
 mod op;

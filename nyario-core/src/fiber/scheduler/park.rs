@@ -232,7 +232,7 @@ impl<K: Kernel> Loop<K> {
         if fiber.is_null() {
             return check(blocking::sleep(&self.kernel, nanos)).map(drop);
         }
-        let until = self.kernel.now().saturating_add(nanos);
+        let until = self.look_at_the_clock().saturating_add(nanos);
         // SAFETY: the fiber runs.
         let deadline = unsafe { (*fiber).deadline };
         let sooner = deadline != 0 && deadline < until;
