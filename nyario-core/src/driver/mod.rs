@@ -41,6 +41,7 @@ pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
 pub use transfer::End;
+pub(crate) use wake::Lent;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check, portable};
@@ -49,7 +50,7 @@ use epoll::Epoll;
 use fds::{Kind, ready};
 use kqueue::Kqueue;
 use ledger::Ledger;
-use list::Index;
+use list::{Index, NONE};
 use op::{Code, Reason, Request, Side, State};
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
@@ -543,7 +544,9 @@ impl<K: Kernel> Driver<K> {
             return None;
         }
         let waiter = record.waiter;
-        timers.remove(slab, index);
+        if record.timer != NONE {
+            timers.remove(slab, index);
+        }
         slab.remove(index);
         Some(waiter)
     }
@@ -738,6 +741,11 @@ impl<K: Kernel> Driver<K> {
     /// What other threads and signal handlers wake this loop with.
     pub fn waker(&self) -> Waker<K> {
         self.waker.clone()
+    }
+
+    /// The same, for as long as somebody keeps one.
+    pub(crate) fn lend_waker(&self) -> Lent<K> {
+        self.waker.lend()
     }
 
     /// The kernel that this driver drives.

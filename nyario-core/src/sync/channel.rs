@@ -150,26 +150,23 @@ impl<K: Kernel> Channel<K> {
     ///
     /// As [`attempt`](Self::attempt), until the call returns.
     unsafe fn exchange(&self, here: Option<&Loop<K>>, direction: Direction, element: *mut u8) -> Result<(), Errno> {
-        // SAFETY: forwarded from the caller.
-        match unsafe { self.try_exchange(here, direction, element) } {
-            Err(Errno(libc::EAGAIN)) => {}
-            done => return done,
+        let held = self.lock.hold();
+        // SAFETY: forwarded from the caller; the lock is held.
+        if let Some(done) = unsafe { self.attempt(direction, element) } {
+            drop(held);
+            let result = done.result;
+            done.tell(here);
+            return check(result).map(drop);
         }
         let party = Party::new();
         let seat = Seat::new(&party, element, 0);
+        // Between the look and the seat nobody comes: the lock is held until then.
         let waited = party.wait(here.map(|looped| looped.because("channel")), || {
-            let held = self.lock.hold();
-            // SAFETY: forwarded from the caller; the lock is held.
-            let Some(done) = (unsafe { self.attempt(direction, element) }) else {
-                // SAFETY: the seat is in no queue, and out of this one before its stack frame ends: claimed, or removed
-                // below. What it lends is lent until then.
-                unsafe { self.queue(direction).push(&seat) };
-                return None;
-            };
+            // SAFETY: the seat is in no queue, and out of this one before its stack frame ends: claimed, or removed
+            // below. What it lends is lent until then.
+            unsafe { self.queue(direction).push(&seat) };
             drop(held);
-            seat.result.set(done.result);
-            done.tell(here);
-            Some(0)
+            None
         });
         match waited {
             Ok(_) => check(seat.result.get()).map(drop),
