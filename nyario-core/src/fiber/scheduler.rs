@@ -99,6 +99,7 @@ pub(super) struct Inner<K: Kernel> {
 
 impl<K: Kernel> Inner<K> {
     /// Ends a fiber's park: it is ready from now on.
+    #[inline]
     fn unpark(&mut self, park: OpId, result: i32) {
         if let Some(waiter) = self.runtime.driver().release(park) {
             let fiber = waiter as *mut Fiber;
