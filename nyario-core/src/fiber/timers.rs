@@ -297,7 +297,7 @@ impl<K: Kernel> Loop<K> {
 
     /// The time, from which fresh timers count now: what begins after them and lasts as long is not to end before them.
     #[inline]
-    pub(super) fn look_at_the_clock(&self) -> u64 {
+    pub(crate) fn look_at_the_clock(&self) -> u64 {
         let now = self.kernel().now();
         if self.has_fresh_timers() { self.with(|inner| inner.count_from(now)) } else { now }
     }

@@ -149,6 +149,7 @@ impl<K: Kernel> Channel<K> {
     /// # Safety
     ///
     /// As [`attempt`](Self::attempt), until the call returns.
+    #[inline(always)]
     unsafe fn exchange(&self, here: Option<&Loop<K>>, direction: Direction, element: *mut u8) -> Result<(), Errno> {
         let held = self.lock.hold();
         // SAFETY: forwarded from the caller; the lock is held.
@@ -191,6 +192,7 @@ impl<K: Kernel> Channel<K> {
     /// # Safety
     ///
     /// `element` is valid for the size of an element: for reads when sending, for writes when receiving.
+    #[inline]
     pub(super) unsafe fn attempt(&self, direction: Direction, element: *mut u8) -> Option<Done<K>> {
         debug_assert!(self.lock.is_held());
         // SAFETY: forwarded from the caller.
@@ -202,6 +204,7 @@ impl<K: Kernel> Channel<K> {
         }
     }
 
+    #[inline]
     unsafe fn attempt_to_send(&self, element: *const u8) -> Option<Done<K>> {
         if self.closed.get() {
             return Some(Done { result: -libc::EPIPE, claimed: None });
@@ -220,6 +223,7 @@ impl<K: Kernel> Channel<K> {
         Some(Done { result: pushed.map_or_else(Errno::result, |()| 0), claimed: None })
     }
 
+    #[inline]
     unsafe fn attempt_to_receive(&self, element: *mut u8) -> Option<Done<K>> {
         let size = self.size.get();
         if self.ring.len() > 0 {

@@ -50,6 +50,7 @@ pub(super) struct Claimed<K: Kernel>(*const Party<K>);
 
 impl<K: Kernel> Claimed<K> {
     /// Tells it. The lock under which it was claimed is given back first; `here` is the calling thread's loop.
+    #[inline]
     pub(super) fn tell(self, here: Option<&Loop<K>>) {
         // SAFETY: the party does not go before it is told; `wake` was written before it took a seat, and only the one that
         // claimed it takes it.
@@ -160,6 +161,7 @@ impl<K: Kernel> Party<K> {
     }
 
     /// Decides what the wait has come to, however it ended.
+    #[inline]
     pub(super) fn rise(&self, here: Option<&Loop<K>>, waited: Result<i32, Errno>) -> Result<u32, Errno> {
         if let Err(error) = waited
             && self.claim(WITHDRAWN)
