@@ -757,8 +757,9 @@ NYARIO_EXTERN int nyario_sleep(int64_t nanoseconds);
 
 /**
  * Calls `callback(arg)` once, in so many nanoseconds, on a fiber of its own, which may suspend like any other. A timer
- * that waits has no fiber and no stack, so there may be a million of them. It keeps nyario_loop running as a fiber
- * does; when the loop ends, it ends without a call. `arg` must stay valid until the call has returned, or the timer has
+ * that waits has no fiber and no stack, so there may be a million of them. It is never early; set by a fiber, it counts
+ * from when the loop next looks at the clock, which is at the end of the turn at the latest. It keeps nyario_loop
+ * running as a fiber does; when the loop ends, it ends without a call. `arg` must stay valid until the call has returned, or the timer has
  * ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
  * nyario_loop. Does not suspend.
  *

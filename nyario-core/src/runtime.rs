@@ -184,12 +184,18 @@ impl<K: Kernel> Runtime<K> {
         unsafe { self.driver.submit_vouched(op, waiter, deadline) }
     }
 
+    /// As [`Driver::park`].
+    #[inline(always)]
+    pub fn park(&mut self, waiter: u64, deadline: u64, why: &'static str) -> Submitted {
+        debug_assert!(waiter & whose::MASK == whose::HOST);
+        self.driver.park(waiter, deadline, why)
+    }
+
     /// Hands out [`Event::Alarm`] with `timer`, a word of at most 61 bits, once the monotonic clock says `when`.
     /// [`disarm`](Self::disarm) takes it back, unless the time has come: an event may be on its way then.
     pub fn arm(&mut self, timer: u64, when: u64) -> OpId {
         debug_assert!(timer >> (64 - whose::TIMER_BITS) == 0);
-        // SAFETY: a park lends no memory.
-        match unsafe { self.driver.submit(Op::Park, timer << whose::TIMER_BITS | whose::TIMER, when.max(1)) } {
+        match self.driver.park(timer << whose::TIMER_BITS | whose::TIMER, when.max(1), "timer") {
             Submitted::Pending(op) => op,
             Submitted::Done(_) => OpId::NONE,
         }

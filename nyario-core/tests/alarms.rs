@@ -13,7 +13,7 @@ scenarios!(on_loop: a_call_comes_in_its_time_on_a_fiber, calls_come_in_order, a_
     a_call_cancels_its_own_timer, one_call_runs_at_a_time, a_panic_ends_the_call_alone, timers_end_with_the_loop,
     a_call_that_runs_at_the_end_is_the_last, calls_wait_for_room, a_timer_that_waits_for_room_can_be_cancelled,
     no_memory_is_no_call_lost, what_timers_hold_is_dropped, a_name_is_one_timers, many_timers, warm_timers_take_no_memory,
-    a_cancelled_timer_leaves_nothing_behind,
+    a_cancelled_timer_leaves_nothing_behind, what_waits_equally_long_keeps_its_order,
     a_call_may_set_timers);
 
 const MILLI: u64 = 1_000_000;
@@ -55,6 +55,23 @@ fn calls_come_in_order(looped: Looped) {
     }
     looped.run().unwrap();
     assert_eq!(*trace.borrow(), [0, 1, 2, 3, 4]);
+}
+
+/// Those that a fiber sets count from one look at the clock; whoever begins to sleep after that does not overtake them.
+fn what_waits_equally_long_keeps_its_order(looped: Looped) {
+    const CANCELLED: [u64; 5] = [0, 7, 21, 30, 39];
+    let calls = Trace::default();
+    let trace = in_fiber(looped, move || {
+        let set = |word| looped.after(MILLI, Box::new(leave(&calls, word))).unwrap();
+        let timers: Vec<TimerId> = (0..40).map(set).collect();
+        for word in CANCELLED {
+            looped.cancel_timer(timers[word as usize]).unwrap();
+        }
+        looped.sleep(MILLI).unwrap();
+        calls.take()
+    });
+    let expected: Vec<u64> = (0..40).filter(|word| !CANCELLED.contains(word)).collect();
+    assert_eq!(trace, expected);
 }
 
 fn a_timer_keeps_the_loop_running(looped: Looped) {
@@ -127,9 +144,12 @@ fn a_cancelled_timer_leaves_nothing_behind(looped: Looped) {
         let pending = || looped.statistics().runtime.driver.pending;
         let before = pending();
         for _ in 0..100 {
-            let timer = looped.after(MILLI, || ()).unwrap();
-            assert_eq!(pending(), before + 1);
-            looped.cancel_timer(timer).unwrap();
+            let fresh = looped.after(MILLI, || ()).unwrap();
+            assert_eq!(pending(), before, "it is only written down");
+            let again = looped.every(MILLI, || ()).unwrap();
+            assert_eq!(pending(), before + 2, "the loop has looked at the clock");
+            looped.cancel_timer(fresh).unwrap();
+            looped.cancel_timer(again).unwrap();
         }
         assert_eq!(pending(), before);
     });

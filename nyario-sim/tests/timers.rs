@@ -64,6 +64,33 @@ fn what_comes_due_during_a_call_is_left_out() {
     }
 }
 
+/// Fibers set most timers in case something takes too long, and it does not.
+#[test]
+fn a_timer_that_is_cancelled_in_its_turn_asks_for_no_time() {
+    for backend in [BackendKind::Uring, BackendKind::Epoll] {
+        let model = Model::new(1, Character::default());
+        let config = Config { backend: Some(backend), ..Config::default() };
+        let looped = Box::into_raw(Box::new(Loop::new(model.clone(), &config).unwrap()));
+        // SAFETY: it is a box, freed below; what runs on the loop has ended by then.
+        let shared: &'static Loop<Model> = unsafe { &*looped };
+        let code = move || {
+            let begin = model.now();
+            for _ in 0..100 {
+                let timer = shared.after(INTERVAL, || ()).unwrap();
+                shared.cancel_timer(timer).unwrap();
+            }
+            let end = model.now();
+            let asking = model.now() - end;
+            (end - begin) - asking
+        };
+        let fiber = shared.spawn(Options::default(), code).unwrap();
+        shared.run().unwrap();
+        assert_eq!(shared.join(fiber), Ok(0), "in nanoseconds of the model");
+        // SAFETY: it came from a box, and nothing runs any more.
+        drop(unsafe { Box::from_raw(looped) });
+    }
+}
+
 /// What became of one timer of a random program.
 struct Fate {
     timer: Cell<Option<TimerId>>,

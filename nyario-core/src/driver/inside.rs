@@ -24,9 +24,7 @@ impl<K: Kernel> Driver<K> {
     #[inline]
     pub fn explain(&mut self, park: OpId, why: &'static str) {
         if let Some(index) = self.ledger.slab.find(park) {
-            let Request { ptr, len, code, .. } = &mut self.ledger.slab[index].request;
-            debug_assert!(*code == Code::Park);
-            (*ptr, *len) = (why.as_ptr().cast_mut(), why.len());
+            note(&mut self.ledger.slab[index].request, why);
         }
     }
 
@@ -44,12 +42,19 @@ impl<K: Kernel> Driver<K> {
     }
 }
 
-/// What [`Driver::explain`] has noted.
+/// A park needs no memory of its caller's, so there is room for a reason.
+#[inline(always)]
+pub(super) fn note(park: &mut Request, why: &'static str) {
+    debug_assert!(park.code == Code::Park);
+    (park.ptr, park.len) = (why.as_ptr().cast_mut(), why.len());
+}
+
+/// What [`note`] has written down.
 fn reason(request: &Request) -> Option<&'static str> {
     if request.code != Code::Park || request.ptr.is_null() {
         return None;
     }
-    // SAFETY: a park's pointer is null, or where `explain` found a text that stays for ever, of that length.
+    // SAFETY: a park's pointer is null, or where `note` found a text that stays for ever, of that length.
     let bytes = unsafe { std::slice::from_raw_parts(request.ptr, request.len) };
     std::str::from_utf8(bytes).ok()
 }

@@ -2,56 +2,56 @@
 //! instructions and no allocation.
 
 /// The place of a record in its slab.
-pub(super) type Index = u32;
+pub(crate) type Index = u32;
 
 /// Stands for no record.
-pub(super) const NONE: Index = u32::MAX;
+pub(crate) const NONE: Index = u32::MAX;
 
 /// What a record carries to be in a list; it can be in one at a time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
-    pub(super) next: Index,
-    pub(super) prev: Index,
+pub(crate) struct Link {
+    pub(crate) next: Index,
+    pub(crate) prev: Index,
 }
 
 impl Link {
-    pub(super) const UNLINKED: Link = Link { next: NONE, prev: NONE };
+    pub(crate) const UNLINKED: Link = Link { next: NONE, prev: NONE };
 }
 
 /// Gives a list access to the links.
-pub(super) trait Links {
+pub(crate) trait Links {
     fn link(&mut self, index: Index) -> &mut Link;
 }
 
 /// The two ends of a first-in-first-out list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List {
+pub(crate) struct List {
     head: Index,
     tail: Index,
 }
 
 impl List {
-    pub(super) const EMPTY: List = List { head: NONE, tail: NONE };
+    pub(crate) const EMPTY: List = List { head: NONE, tail: NONE };
 
     /// A list of one record, which must be in no other.
-    pub(super) fn single(index: Index) -> List {
+    pub(crate) fn single(index: Index) -> List {
         List { head: index, tail: index }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.head == NONE
     }
 
     /// Whether there is just one.
-    pub(super) fn is_single(&self) -> bool {
+    pub(crate) fn is_single(&self) -> bool {
         self.head == self.tail && self.head != NONE
     }
 
-    pub(super) fn first(&self) -> Index {
+    pub(crate) fn first(&self) -> Index {
         self.head
     }
 
-    pub(super) fn push(&mut self, links: &mut impl Links, index: Index) {
+    pub(crate) fn push(&mut self, links: &mut impl Links, index: Index) {
         *links.link(index) = Link { next: NONE, prev: self.tail };
         if self.tail == NONE {
             self.head = index;
@@ -61,7 +61,7 @@ impl List {
         self.tail = index;
     }
 
-    pub(super) fn pop(&mut self, links: &mut impl Links) -> Index {
+    pub(crate) fn pop(&mut self, links: &mut impl Links) -> Index {
         let index = self.head;
         if index != NONE {
             self.remove(links, index);
@@ -70,7 +70,7 @@ impl List {
     }
 
     /// Takes out a record, which must be in this list.
-    pub(super) fn remove(&mut self, links: &mut impl Links, index: Index) {
+    pub(crate) fn remove(&mut self, links: &mut impl Links, index: Index) {
         let Link { next, prev } = std::mem::replace(links.link(index), Link::UNLINKED);
         if self.head == index && self.tail == index {
             *self = List::EMPTY;

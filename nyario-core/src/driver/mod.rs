@@ -22,7 +22,7 @@ mod fds;
 mod inside;
 mod kqueue;
 mod ledger;
-mod list;
+pub(crate) mod list;
 #[cfg(test)]
 pub(crate) mod numbers;
 mod op;
@@ -41,6 +41,7 @@ pub use inside::Wait;
 pub use op::{Completion, Op, OpId, Submitted};
 pub use statistics::Statistics;
 pub use transfer::End;
+pub(crate) use wake::Lent;
 pub use wake::Waker;
 
 use crate::sys::{Errno, Fd, Kernel, check, portable};
@@ -196,6 +197,19 @@ impl<K: Kernel> Driver<K> {
             Submitted::Done(_) => self.at_once += 1,
         }
         submitted
+    }
+
+    /// As [`submit`](Self::submit) of an [`Op::Park`], saying why somebody parks: see [`explain`](Self::explain).
+    #[inline(always)]
+    pub fn park(&mut self, waiter: u64, deadline: u64, why: &'static str) -> Submitted {
+        if self.closed {
+            return Submitted::Done(-libc::ECANCELED);
+        }
+        let mut request = Request::new(Op::Park);
+        inside::note(&mut request, why);
+        let id = self.ledger.slab.insert_id(request, waiter);
+        self.limit(id, deadline);
+        Submitted::Pending(id)
     }
 
     #[inline(always)]
@@ -741,6 +755,11 @@ impl<K: Kernel> Driver<K> {
     /// What other threads and signal handlers wake this loop with.
     pub fn waker(&self) -> Waker<K> {
         self.waker.clone()
+    }
+
+    /// The same, for as long as somebody keeps one.
+    pub(crate) fn lend_waker(&self) -> Lent<K> {
+        self.waker.lend()
     }
 
     /// The kernel that this driver drives.

@@ -1,7 +1,7 @@
 //! The records of all operations under way, in one growing array.
 
 use super::list::{Index, Link, Links, NONE};
-use super::op::{OpId, Reason, Record, Request, State};
+use super::op::{Op, OpId, Reason, Record, Request, State};
 
 /// Records are reused last-in-first-out (the warmest first), and each reuse changes the generation, so that a late
 /// completion or a stale [`OpId`] meets nothing.
@@ -50,10 +50,10 @@ impl Slab {
     #[inline(always)]
     pub(super) fn insert_record(&mut self, request: Request, waiter: u64) -> (Index, &mut Record) {
         self.taken += 1;
-        let index = self.free;
-        if index == NONE {
-            return self.grow(request, waiter);
+        if self.free == NONE {
+            self.grow();
         }
+        let index = self.free;
         let record = &mut self.records[index as usize];
         debug_assert!(record.state == State::Free);
         self.free = record.link.next;
@@ -76,28 +76,29 @@ impl Slab {
     }
 
     #[cold]
-    fn grow(&mut self, request: Request, waiter: u64) -> (Index, &mut Record) {
+    fn grow(&mut self) {
         let index = Index::try_from(self.records.len()).ok().filter(|&i| i != NONE);
         let index = index.expect("fewer than 2^32 - 1 operations are under way");
         self.records.push(Record {
-            request,
-            waiter,
+            request: Request::new(Op::Park),
+            waiter: 0,
             link: Link::UNLINKED,
             generation: 1,
             timer: NONE,
-            result: self.clock as i32,
-            state: State::Waiting,
+            result: 0,
+            state: State::Free,
             reason: Reason::None,
             polling: false,
             vouched: false,
         });
-        (index, &mut self.records[index as usize])
+        self.free = index;
     }
 
     /// Like [`insert`](Self::insert), naming the operation.
+    #[inline(always)]
     pub(super) fn insert_id(&mut self, request: Request, waiter: u64) -> OpId {
-        let index = self.insert(request, waiter);
-        self.id(index)
+        let (index, record) = self.insert_record(request, waiter);
+        OpId { index, generation: record.generation }
     }
 
     #[inline(always)]
@@ -163,7 +164,6 @@ impl Links for Slab {
 #[cfg(test)]
 mod tests {
     use super::super::numbers::Numbers;
-    use super::super::op::Op;
     use super::*;
 
     fn insert(slab: &mut Slab) -> Index {

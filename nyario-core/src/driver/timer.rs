@@ -38,25 +38,37 @@ impl Timers {
         self.heap.len()
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, places: &mut impl Places, op: Index, when: u64) {
         debug_assert!(*places.place(op) == NONE, "an operation has one deadline");
+        let at = self.heap.len();
         self.heap.push(Entry { when, op });
-        self.rise(places, self.heap.len() - 1);
+        // Most deadlines are later than those before them.
+        if at > 0 && self.heap[(at - 1) / ARITY].when > when {
+            self.rise(places, at);
+        } else {
+            *places.place(op) = at as Index;
+        }
     }
 
     /// Takes out the operation's deadline, if it has one.
+    #[inline]
     pub(super) fn remove(&mut self, places: &mut impl Places, op: Index) {
         let place = std::mem::replace(places.place(op), NONE);
         if place == NONE {
             return;
         }
-        let place = place as usize;
         let last = self.heap.pop().expect("an armed operation is in the heap");
-        if place < self.heap.len() {
-            let up = last.when < self.heap[place].when;
-            self.heap[place] = last;
-            if up { self.rise(places, place) } else { self.sink(places, place) }
+        if (place as usize) < self.heap.len() {
+            self.fill(places, place as usize, last);
         }
+    }
+
+    /// Gives a place that has become free to the entry that was the last.
+    fn fill(&mut self, places: &mut impl Places, place: usize, last: Entry) {
+        let up = last.when < self.heap[place].when;
+        self.heap[place] = last;
+        if up { self.rise(places, place) } else { self.sink(places, place) }
     }
 
     /// Takes out one operation whose deadline has come.

@@ -180,11 +180,34 @@ impl<K: Kernel> Clone for Waker<K> {
     }
 }
 
+/// A loop's waker, lent to a fiber of it for as long as that waits.
+pub(crate) struct Lent<K: Kernel>(*const Shared<K>);
+
+impl<K: Kernel> Lent<K> {
+    /// The waker.
+    ///
+    /// # Safety
+    ///
+    /// It is still lent.
+    pub(crate) unsafe fn waker(&self) -> Waker<K> {
+        // SAFETY: whoever lends an Arc's pointer keeps a count of it for as long.
+        unsafe {
+            Arc::increment_strong_count(self.0);
+            Waker(Arc::from_raw(self.0))
+        }
+    }
+}
+
 impl<K: Kernel> Waker<K> {
     /// A waker that owns the bell, and closes it.
     pub(super) fn new(kernel: K, bell: Bell) -> Waker<K> {
         let alarm = AlarmPtr::new(std::ptr::null_mut());
         Waker(Arc::new(Shared { mailbox: Mailbox::new(), bell, abroad: AtomicI32::new(-1), alarm, kernel }))
+    }
+
+    /// Lends it to who waits, which costs nothing, for others to wake them with.
+    pub(crate) fn lend(&self) -> Lent<K> {
+        Lent(Arc::as_ptr(&self.0))
     }
 
     /// Makes the loop take a turn soon. Async-signal-safe.

@@ -10,12 +10,14 @@ type Words = [MaybeUninit<usize>; 2];
 pub(super) struct Callback {
     words: Words,
     call: unsafe fn(*const Words),
-    drop: unsafe fn(*mut Words),
+    /// Where there is something to drop.
+    drop: Option<unsafe fn(*mut Words)>,
     /// It stays on its thread: what it holds may.
     thread: PhantomData<*mut ()>,
 }
 
 impl Callback {
+    #[inline(always)]
     pub(super) fn new<F: Fn() + 'static>(code: F) -> Callback {
         const {
             assert!(size_of::<F>() <= size_of::<Words>(), "what is called later has two words: box what has more");
@@ -28,7 +30,13 @@ impl Callback {
         let call = |words: *const Words| unsafe { (*words.cast::<F>())() };
         // SAFETY: as above.
         let drop = |words: *mut Words| unsafe { words.cast::<F>().drop_in_place() };
+        let drop = std::mem::needs_drop::<F>().then_some(drop as unsafe fn(*mut Words));
         Callback { words, call, drop, thread: PhantomData }
+    }
+
+    /// Whether somebody notices when it is dropped.
+    pub(super) fn needs_drop(&self) -> bool {
+        self.drop.is_some()
     }
 
     pub(super) fn call(&self) {
@@ -39,8 +47,10 @@ impl Callback {
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        // SAFETY: dropped once.
-        unsafe { (self.drop)(&raw mut self.words) }
+        if let Some(drop) = self.drop {
+            // SAFETY: dropped once.
+            unsafe { drop(&raw mut self.words) }
+        }
     }
 }
 

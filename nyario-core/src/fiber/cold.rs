@@ -33,10 +33,16 @@ impl Spare {
     /// # Safety
     ///
     /// It must have come from [`take`](Self::take), and nobody may use it any more.
+    #[inline]
     pub(super) unsafe fn give(&mut self, cold: *mut Cold) {
-        if cold.is_null() {
-            return;
+        if !cold.is_null() {
+            // SAFETY: forwarded from the caller.
+            unsafe { self.keep(cold) }
         }
+    }
+
+    #[cold]
+    unsafe fn keep(&mut self, cold: *mut Cold) {
         // SAFETY: forwarded from the caller.
         let mut cold = unsafe { Box::from_raw(cold) };
         if self.0.len() < KEPT {

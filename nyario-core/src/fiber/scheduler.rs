@@ -21,7 +21,7 @@ use super::stack::{Class, Slot, StackPool};
 use super::table::{FiberId, FiberTable};
 use super::timers::{TimerId, Timers};
 use crate::conn::{ConnId, Kind};
-use crate::driver::{BackendKind, Config, Driver, OpId};
+use crate::driver::{BackendKind, Config, Driver, Lent, OpId};
 use crate::runtime::{Runtime, Start, Stopper};
 use crate::sys::{Errno, Fd, Kernel, Native};
 use std::cell::{Cell, UnsafeCell};
@@ -99,6 +99,7 @@ pub(super) struct Inner<K: Kernel> {
 
 impl<K: Kernel> Inner<K> {
     /// Ends a fiber's park: it is ready from now on.
+    #[inline]
     fn unpark(&mut self, park: OpId, result: i32) {
         if let Some(waiter) = self.runtime.driver().release(park) {
             let fiber = waiter as *mut Fiber;
@@ -234,6 +235,8 @@ pub struct Loop<K: Kernel = Native> {
     /// Why the next park is begun.
     why: Cell<&'static str>,
     running: Cell<bool>,
+    /// How many fibers wait that were lent the waker.
+    lent: Cell<usize>,
     /// The loop is ending: whatever would wait is refused.
     pub(super) ending: Cell<bool>,
     /// What calls that wait for several descriptors write down.
@@ -277,6 +280,7 @@ impl<K: Kernel> Loop<K> {
             switches: Cell::new(0),
             why: Cell::new(PARK),
             running: Cell::new(false),
+            lent: Cell::new(0),
             ending: Cell::new(false),
             polls: Lists::new(),
             pollfds: Lists::new(),
@@ -444,6 +448,17 @@ impl<K: Kernel> Loop<K> {
         self.with(|inner| inner.runtime.driver().waker())
     }
 
+    /// The same for a fiber of this loop that waits, until it is [taken back](Self::take_waker_back).
+    pub(crate) fn lend_waker(&self) -> Lent<K> {
+        self.lent.set(self.lent.get() + 1);
+        self.with(|inner| inner.runtime.driver().lend_waker())
+    }
+
+    /// The fiber waits no longer.
+    pub(crate) fn take_waker_back(&self) {
+        self.lent.set(self.lent.get() - 1);
+    }
+
     /// Whether the caller runs on a fiber of this loop.
     pub fn in_fiber(&self) -> bool {
         !self.current.get().is_null()
@@ -504,5 +519,9 @@ impl<K: Kernel> Drop for Loop<K> {
         // What goes with it may post, and be told that nobody is there.
         let inbox = self.with(|inner| inner.inbox.clone());
         inbox.close();
+        if self.lent.get() > 0 {
+            // A fiber that ignored every cancel is left waiting, and others may still find it.
+            std::mem::forget(self.waker());
+        }
     }
 }

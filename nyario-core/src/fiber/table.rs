@@ -118,6 +118,7 @@ impl FiberTable {
     }
 
     /// Forgets a fiber that has ended.
+    #[inline]
     pub(super) fn remove(&mut self, id: FiberId) {
         let free = self.free;
         let entry = &mut self.entries[id.index()];

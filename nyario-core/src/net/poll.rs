@@ -21,7 +21,7 @@ pub fn poll<K: Kernel>(looped: &Loop<K>, fds: &mut [libc::pollfd], timeout: Opti
     if found > 0 || timeout == Some(0) {
         return Ok(found);
     }
-    let until = timeout.map(|timeout| looped.kernel().now().saturating_add(timeout));
+    let until = timeout.map(|timeout| looped.look_at_the_clock().saturating_add(timeout));
     if looped.in_fiber() { suspend(looped, fds, until) } else { block(looped, fds, until) }
 }
 
@@ -129,7 +129,7 @@ pub fn select<K: Kernel>(
     timeout: Option<u64>,
 ) -> Result<usize, Errno> {
     let count = usize::try_from(count).map_err(|_| Errno(libc::EINVAL))?;
-    let until = timeout.map(|timeout| looped.kernel().now().saturating_add(timeout));
+    let until = timeout.map(|timeout| looped.look_at_the_clock().saturating_add(timeout));
     looped.pollfds().lend(|fds| {
         for fd in 0..count {
             let asked = [0, 1, 2].map(|side| if sets[side].has(fd) { ASKED[side] } else { 0 });

@@ -149,27 +149,25 @@ impl<K: Kernel> Channel<K> {
     /// # Safety
     ///
     /// As [`attempt`](Self::attempt), until the call returns.
+    #[inline(always)]
     unsafe fn exchange(&self, here: Option<&Loop<K>>, direction: Direction, element: *mut u8) -> Result<(), Errno> {
-        // SAFETY: forwarded from the caller.
-        match unsafe { self.try_exchange(here, direction, element) } {
-            Err(Errno(libc::EAGAIN)) => {}
-            done => return done,
+        let held = self.lock.hold();
+        // SAFETY: forwarded from the caller; the lock is held.
+        if let Some(done) = unsafe { self.attempt(direction, element) } {
+            drop(held);
+            let result = done.result;
+            done.tell(here);
+            return check(result).map(drop);
         }
         let party = Party::new();
         let seat = Seat::new(&party, element, 0);
+        // Between the look and the seat nobody comes: the lock is held until then.
         let waited = party.wait(here.map(|looped| looped.because("channel")), || {
-            let held = self.lock.hold();
-            // SAFETY: forwarded from the caller; the lock is held.
-            let Some(done) = (unsafe { self.attempt(direction, element) }) else {
-                // SAFETY: the seat is in no queue, and out of this one before its stack frame ends: claimed, or removed
-                // below. What it lends is lent until then.
-                unsafe { self.queue(direction).push(&seat) };
-                return None;
-            };
+            // SAFETY: the seat is in no queue, and out of this one before its stack frame ends: claimed, or removed
+            // below. What it lends is lent until then.
+            unsafe { self.queue(direction).push(&seat) };
             drop(held);
-            seat.result.set(done.result);
-            done.tell(here);
-            Some(0)
+            None
         });
         match waited {
             Ok(_) => check(seat.result.get()).map(drop),
@@ -194,6 +192,7 @@ impl<K: Kernel> Channel<K> {
     /// # Safety
     ///
     /// `element` is valid for the size of an element: for reads when sending, for writes when receiving.
+    #[inline]
     pub(super) unsafe fn attempt(&self, direction: Direction, element: *mut u8) -> Option<Done<K>> {
         debug_assert!(self.lock.is_held());
         // SAFETY: forwarded from the caller.
@@ -205,6 +204,7 @@ impl<K: Kernel> Channel<K> {
         }
     }
 
+    #[inline]
     unsafe fn attempt_to_send(&self, element: *const u8) -> Option<Done<K>> {
         if self.closed.get() {
             return Some(Done { result: -libc::EPIPE, claimed: None });
@@ -223,6 +223,7 @@ impl<K: Kernel> Channel<K> {
         Some(Done { result: pushed.map_or_else(Errno::result, |()| 0), claimed: None })
     }
 
+    #[inline]
     unsafe fn attempt_to_receive(&self, element: *mut u8) -> Option<Done<K>> {
         let size = self.size.get();
         if self.ring.len() > 0 {

@@ -16,7 +16,7 @@ const SPINS: u32 = 64;
 #[cfg(not(all(test, loom)))]
 const YIELDS: u32 = 128;
 
-/// Held for a few dozen instructions at a time, never while a fiber suspends; all zeroes when it is free. Giving it back
+/// Held for a hundred instructions or so at a time, never while a fiber suspends; all zeroes when it is free. Giving it back
 /// is one store and touches nothing after that, so whoever takes it next may free the memory that it lies in.
 #[repr(transparent)]
 pub(super) struct Lock(AtomicU32);

@@ -2,7 +2,7 @@
 
 use super::lock::until;
 use super::queue::{Link, Linked, Queue};
-use crate::driver::{OpId, Waker};
+use crate::driver::{Lent, OpId};
 use crate::fiber::Loop;
 use crate::sys::{Errno, Kernel};
 #[cfg(all(test, loom))]
@@ -40,7 +40,7 @@ pub(super) struct Party<K: Kernel> {
 
 /// How a party is woken.
 pub(super) enum Wake<K: Kernel> {
-    Fiber { number: u64, park: OpId, waker: Waker<K> },
+    Fiber { number: u64, park: OpId, waker: Lent<K> },
     Thread(Thread),
 }
 
@@ -50,20 +50,30 @@ pub(super) struct Claimed<K: Kernel>(*const Party<K>);
 
 impl<K: Kernel> Claimed<K> {
     /// Tells it. The lock under which it was claimed is given back first; `here` is the calling thread's loop.
+    #[inline]
     pub(super) fn tell(self, here: Option<&Loop<K>>) {
-        // SAFETY: the party does not go before it is told, and nothing of it is touched after that; `wake` was written
-        // before it took a seat, and only the one that claimed it takes it.
-        let wake = unsafe {
-            let wake = (*(*self.0).wake.get()).take();
-            (*self.0).told.store(true, Ordering::Release);
-            wake
-        };
+        // SAFETY: the party does not go before it is told; `wake` was written before it took a seat, and only the one that
+        // claimed it takes it.
+        let wake = unsafe { (*(*self.0).wake.get()).take() };
+        // SAFETY: as above; nothing of it is touched after this.
+        let told = || unsafe { (*self.0).told.store(true, Ordering::Release) };
         match wake.expect("who takes a seat says how to wake it") {
-            Wake::Fiber { number, park, waker } => match here {
-                Some(here) if here.number() == number => here.unpark(park, 1),
-                _ => waker.complete(park, 1),
+            Wake::Fiber { number, park, waker } => match here.filter(|here| here.number() == number) {
+                Some(here) => {
+                    told();
+                    here.unpark(park, 1);
+                }
+                None => {
+                    // SAFETY: the fiber waits until it is told.
+                    let waker = unsafe { waker.waker() };
+                    told();
+                    waker.complete(park, 1);
+                }
             },
-            Wake::Thread(thread) => thread.unpark(),
+            Wake::Thread(thread) => {
+                told();
+                thread.unpark();
+            }
         }
     }
 }
@@ -116,11 +126,16 @@ impl<K: Kernel> Party<K> {
     /// tells of the cancel.
     pub(super) fn wait(&self, here: Option<&Loop<K>>, sit: impl FnOnce() -> Option<u32>) -> Result<u32, Errno> {
         let waited = match here.filter(|looped| looped.in_fiber()) {
-            Some(looped) => looped.park(|park| {
-                if !self.sit(Wake::Fiber { number: looped.number(), park, waker: looped.waker() }, sit) {
-                    looped.unpark(park, 1);
-                }
-            }),
+            Some(looped) => {
+                let (number, waker) = (looped.number(), looped.lend_waker());
+                let waited = looped.park(|park| {
+                    if !self.sit(Wake::Fiber { number, park, waker }, sit) {
+                        looped.unpark(park, 1);
+                    }
+                });
+                looped.take_waker_back();
+                waited
+            }
             None => {
                 if self.sit(Wake::Thread(thread::current()), sit) {
                     while !self.told.load(Ordering::Acquire) {
@@ -146,6 +161,7 @@ impl<K: Kernel> Party<K> {
     }
 
     /// Decides what the wait has come to, however it ended.
+    #[inline]
     pub(super) fn rise(&self, here: Option<&Loop<K>>, waited: Result<i32, Errno>) -> Result<u32, Errno> {
         if let Err(error) = waited
             && self.claim(WITHDRAWN)

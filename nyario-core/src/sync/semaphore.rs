@@ -39,18 +39,16 @@ impl<K: Kernel> Semaphore<K> {
     ///
     /// `ECANCELED` and `ETIMEDOUT`, and then none was taken.
     pub fn wait(&self, here: Option<&Loop<K>>) -> Result<(), Errno> {
-        if self.try_wait().is_ok() {
+        let held = self.lock.hold();
+        if self.take() {
             return Ok(());
         }
         let party = Party::new();
         let seat = Seat::new(&party, null_mut(), 0);
         let waited = party.wait(here.map(|looped| looped.because("semaphore")), || {
-            let _held = self.lock.hold();
-            if self.take() {
-                return Some(0);
-            }
             // SAFETY: it is in no queue, and out of this one before its stack frame ends: claimed, or removed below.
             unsafe { self.waiters.push(&seat) };
+            drop(held);
             None
         });
         if waited.is_err() {

@@ -19,8 +19,11 @@ pub(super) unsafe extern "C" fn start() {
         ".cfi_undefined x30",
         "ldp x0, x9, [sp], #16",
         "mov x29, xzr",
-        "mov x30, xzr",
-        "blr x9",
+        // A call would leave a return address with the processor that nobody returns to, and the next return, which is
+        // another fiber's, would be predicted to go there.
+        "adr x30, 2f",
+        "br x9",
+        "2:",
         "brk #1",
         ".cfi_endproc",
     )

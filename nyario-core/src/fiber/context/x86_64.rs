@@ -20,7 +20,12 @@ pub(super) unsafe extern "C" fn start() {
         "pop rdi",
         "pop rax",
         "xor ebp, ebp",
-        "call rax",
+        // A call would leave a return address with the processor that nobody returns to, and the next return, which is
+        // another fiber's, would be predicted to go there.
+        "lea rcx, [rip + 2f]",
+        "push rcx",
+        "jmp rax",
+        "2:",
         "ud2",
         ".cfi_endproc",
     )

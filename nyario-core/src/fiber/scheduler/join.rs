@@ -110,7 +110,7 @@ impl<K: Kernel> Loop<K> {
     /// `EINVAL` outside a fiber.
     pub fn within(&self, nanos: u64) -> Result<u64, Errno> {
         // A deadline is told as a signed number.
-        let when = self.kernel.now().saturating_add(nanos).clamp(1, i64::MAX as u64);
+        let when = self.look_at_the_clock().saturating_add(nanos).clamp(1, i64::MAX as u64);
         let fiber = self.running_fiber()?;
         // SAFETY: the fiber runs.
         let deadline = unsafe { &mut (*fiber).deadline };

@@ -1,6 +1,6 @@
 //! Waiting: how a fiber suspends, and what ends that.
 
-use super::{Inner, Loop, PARK};
+use super::{Loop, PARK};
 use crate::driver::{Op, OpId, Submitted};
 use crate::fiber::blocking;
 use crate::fiber::control::Fiber;
@@ -113,13 +113,13 @@ impl<K: Kernel> Loop<K> {
         if fiber.is_null() {
             return Err(Errno(libc::EDEADLK));
         }
-        // SAFETY: the fiber runs; a park lends no memory.
-        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, (*fiber).deadline) });
         let why = self.why.replace(PARK);
+        // SAFETY: the fiber runs.
+        let deadline = unsafe { (*fiber).deadline };
+        let submitted = self.with(|inner| inner.runtime.park(fiber as u64, deadline, why));
         let result = match submitted {
             Submitted::Done(result) => result,
             Submitted::Pending(id) => {
-                self.with(|inner| inner.runtime.driver().explain(id, why));
                 announce(id);
                 let result = self.park_passing(fiber, id);
                 // SAFETY: the fiber runs.
@@ -181,11 +181,9 @@ impl<K: Kernel> Loop<K> {
     /// ends it. A cancel meanwhile is for the next suspension. To be called on a fiber.
     pub(crate) fn park_firmly(&self, announce: impl FnOnce(OpId)) {
         let fiber = self.current.get();
-        // SAFETY: a park lends no memory.
-        let submitted = self.with(|inner| unsafe { inner.runtime.submit(Op::Park, fiber as u64, 0) });
-        let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
         let why = self.why.replace(PARK);
-        self.with(|inner| inner.runtime.driver().explain(id, why));
+        let submitted = self.with(|inner| inner.runtime.park(fiber as u64, 0, why));
+        let Submitted::Pending(id) = submitted else { unreachable!("a driver that is being dropped runs no fiber") };
         announce(id);
         // SAFETY: the fiber runs. Nobody cancels a park that its control block does not name.
         unsafe { Fiber::suspend(fiber) };
@@ -234,20 +232,14 @@ impl<K: Kernel> Loop<K> {
         if fiber.is_null() {
             return check(blocking::sleep(&self.kernel, nanos)).map(drop);
         }
-        let until = self.kernel.now().saturating_add(nanos);
+        let until = self.look_at_the_clock().saturating_add(nanos);
         // SAFETY: the fiber runs.
         let deadline = unsafe { (*fiber).deadline };
         let sooner = deadline != 0 && deadline < until;
-        let park = |inner: &mut Inner<K>| {
-            // SAFETY: a park lends no memory.
-            unsafe { inner.runtime.submit(Op::Park, fiber as u64, if sooner { deadline } else { until }) }
-        };
-        let result = match self.with(park) {
+        let when = if sooner { deadline } else { until };
+        let result = match self.with(|inner| inner.runtime.park(fiber as u64, when, "sleep")) {
             Submitted::Done(result) => result,
-            Submitted::Pending(id) => {
-                self.with(|inner| inner.runtime.driver().explain(id, "sleep"));
-                self.park_on(fiber, id)
-            }
+            Submitted::Pending(id) => self.park_on(fiber, id),
         };
         check(if result == 0 && sooner { -libc::ETIMEDOUT } else { result }).map(drop)
     }

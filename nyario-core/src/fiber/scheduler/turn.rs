@@ -99,6 +99,9 @@ impl<K: Kernel> Loop<K> {
                 }
             }
         }
+        if self.has_fresh_timers() {
+            self.look_at_the_clock();
+        }
         self.with(|inner| {
             // With nobody left to wait for, waiting would never end.
             let idle = !inner.has_work() && inner.runtime.driver().pending() == 0;
