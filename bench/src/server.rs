@@ -125,6 +125,10 @@ pub fn ruby_rows(workload: Workload, lib: &str) -> Vec<Row> {
         on("uring", ruby("native uring", native)),
         on("epoll", ruby("native epoll", native)),
     ]);
+    if workload == Workload::Echo {
+        let file = "bench/ruby/native_into.rb";
+        rows.extend([on("uring", ruby("native into uring", file)), on("epoll", ruby("native into epoll", file))]);
+    }
     if workload == Workload::Http {
         rows.extend([peer("async-http", "bench/ruby/async_http.rb"), peer("puma", "bench/ruby/puma.rb")]);
     }

@@ -30,11 +30,11 @@ pub extern "C" fn nyario_sleep(nanoseconds: i64) -> c_int {
 }
 
 /// Calls `callback(arg)` once, in so many nanoseconds, on a fiber of its own, which may suspend like any other. A timer
-/// that waits has no fiber and no stack, so there may be a million of them. It is never early; set by a fiber, it counts
-/// from when the loop next looks at the clock, which is at the end of the turn at the latest. It keeps nyario_loop
-/// running as a fiber does; when the loop ends, it ends without a call. `arg` must stay valid until the call has returned, or the timer has
-/// ended without one. Where the loop allows no more fibers, the call waits for its turn. May be called before
-/// nyario_loop. Does not suspend.
+/// that waits has no fiber and no stack, so there may be a million of them. It is never early; set by a fiber, it
+/// counts from when the loop next looks at the clock, which is at the end of the turn at the latest. It keeps
+/// nyario_loop running as a fiber does; when the loop ends, it ends without a call. `arg` must stay valid until the
+/// call has returned, or the timer has ended without one. Where the loop allows no more fibers, the call waits for its
+/// turn. May be called before nyario_loop. Does not suspend.
 ///
 /// Returns the timer, or -EINVAL for a NULL callback or a negative time, -ECANCELED while the loop is ending.
 /// Since 0.1.
