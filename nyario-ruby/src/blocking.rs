@@ -3,7 +3,7 @@
 use crate::io::{self, Source};
 use crate::looped::{QNIL, Waited};
 use nyario_core::driver::{Blocking, Op};
-use nyario_core::sys::{Fd, Linux};
+use nyario_core::sys::Linux;
 use rb_sys::{VALUE, rb_protect};
 use std::ffi::c_long;
 
@@ -21,9 +21,7 @@ pub(crate) unsafe fn read(source: Source, max: usize, buffer: VALUE) -> VALUE {
             let place =
                 if buffer == QNIL { rb_sys::RSTRING_PTR(text).cast_mut().cast() } else { io::room(buffer, max) };
             match attempt(Op::Read { fd: source.fd, buf: place, len: max }) {
-                again if again == -libc::EAGAIN => {
-                    rb_sys::rb_thread_wait_fd(source.fd);
-                }
+                again if again == -libc::EAGAIN => until(source, libc::POLLIN),
                 result => break result,
             }
         };
@@ -36,10 +34,10 @@ pub(crate) unsafe fn read(source: Source, max: usize, buffer: VALUE) -> VALUE {
 /// # Safety
 ///
 /// The GVL is held. What the operation borrows stays as it is until the call returns.
-pub(crate) unsafe fn wait(op: Op, fd: Fd) -> Waited {
-    unsafe extern "C" fn wait(fd: VALUE) -> VALUE {
-        // SAFETY: called below, with the GVL held; may raise, under `rb_protect`.
-        unsafe { rb_sys::rb_thread_fd_writable(fd as Fd) };
+pub(crate) unsafe fn wait(op: Op, target: Source) -> Waited {
+    unsafe extern "C" fn wait(target: VALUE) -> VALUE {
+        // SAFETY: called below with what lies on that stack, and the GVL held; may raise, under `rb_protect`.
+        unsafe { until(*(target as *const Source), libc::POLLOUT) };
         QNIL
     }
     // SAFETY: as above.
@@ -50,10 +48,29 @@ pub(crate) unsafe fn wait(op: Op, fd: Fd) -> Waited {
                 return Waited { result, tag: 0 };
             }
             let mut tag = 0;
-            rb_protect(Some(wait), fd as VALUE, &mut tag);
+            rb_protect(Some(wait), (&raw const target) as VALUE, &mut tag);
             if tag != 0 {
                 return Waited { result, tag };
             }
+        }
+    }
+}
+
+/// Waits until it can be read, or written; Ruby's bits of events are those of poll(2). Since Ruby 4.0 an IO that is closed
+/// wakes those that wait for the IO, and no longer those that wait for its number.
+///
+/// # Safety
+///
+/// As [`read`]; raises where the IO is closed meanwhile.
+unsafe fn until(source: Source, events: i16) {
+    // SAFETY: as above.
+    unsafe {
+        if source.is_io() {
+            rb_sys::rb_io_wait(source.object, rb_sys::LONG2NUM(events.into()), QNIL);
+        } else if events == libc::POLLIN {
+            rb_sys::rb_thread_wait_fd(source.fd);
+        } else {
+            rb_sys::rb_thread_fd_writable(source.fd);
         }
     }
 }

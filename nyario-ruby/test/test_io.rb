@@ -173,12 +173,20 @@ class TestIo < NyarioTest
 
   def test_an_io_that_is_closed_while_a_thread_waits
     isolated do
-      reader, = IO.pipe
-      Thread.new do
-        Kernel.sleep 0.1
-        reader.close
+      closing = lambda do |io|
+        Thread.new do
+          Kernel.sleep 0.1
+          io.close
+        end
       end
+      reader, = IO.pipe
+      closing.call(reader)
       assert_raises(IOError) { Nyario.read(reader) }
+      [["x" * 1_000_000], ["x" * 500_000] * 2].each do |strings|
+        left, _right = UNIXSocket.pair
+        closing.call(left)
+        assert_raises(IOError) { Nyario.write(left, *strings) }
+      end
     end
   end
 

@@ -94,7 +94,7 @@ unsafe fn write_rest(looped: *mut Looped, source: Source, texts: &[VALUE], first
             }
             let op = Op::Writev { fd: source.fd, iov: rest.as_ptr(), count: rest.len() };
             let waited = if looped.is_null() {
-                Some(blocking::wait(op, source.fd))
+                Some(blocking::wait(op, source))
             } else {
                 looped::carry_out(looped, op, deadline, |_| {})
             };

@@ -67,6 +67,17 @@ impl Source {
         if buffer.is_empty() { None } else { Some(buffer) }
     }
 
+    /// Whether it is neither a connection nor a number.
+    ///
+    /// # Safety
+    ///
+    /// As [`ahead`](Self::ahead).
+    #[inline]
+    pub(crate) unsafe fn is_io(self) -> bool {
+        // SAFETY: as above.
+        self.connection.is_null() && unsafe { !rb_sys::RB_INTEGER_TYPE_P(self.object) }
+    }
+
     /// Whether it is an IO that has read ahead itself (by `gets`, say), and so has bytes that come before the kernel's.
     ///
     /// # Safety
@@ -75,11 +86,7 @@ impl Source {
     #[inline]
     pub(super) unsafe fn is_read_ahead(self) -> bool {
         // SAFETY: as above; an IO that is open has its part of Ruby's own.
-        unsafe {
-            self.connection.is_null()
-                && !rb_sys::RB_INTEGER_TYPE_P(self.object)
-                && rb_sys::rb_io_read_pending((*(self.object as *const rb_sys::RFile)).fptr) != 0
-        }
+        unsafe { self.is_io() && rb_sys::rb_io_read_pending((*(self.object as *const rb_sys::RFile)).fptr) != 0 }
     }
 
     /// Leaves to the next read what was read: to a file by its position, to a connection and to an IO in their buffers. A

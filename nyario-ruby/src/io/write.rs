@@ -104,7 +104,7 @@ unsafe fn write_rest(looped: *mut Looped, target: Source, string: VALUE, first: 
             let buf = rb_sys::RSTRING_PTR(held.string).cast::<u8>().add(written);
             let op = Op::Write { fd: target.fd, buf, len: len - written };
             let waited = if looped.is_null() {
-                Some(blocking::wait(op, target.fd))
+                Some(blocking::wait(op, target))
             } else {
                 looped::carry_out(looped, op, deadline, |_| {})
             };
