@@ -19,8 +19,8 @@ floors: $(FLOORS)
 
 bench: build floors
 	$(CARGO) build --release --package nyario-bench
-	$(COMPARE) --workload echo
-	$(COMPARE) --workload http
+	$(COMPARE) --side-by-side --workload echo
+	$(COMPARE) --side-by-side --workload http
 
 # A minute under load: whether the last message costs what the first one does.
 .PHONY: bench-steady
@@ -41,8 +41,8 @@ PEERS := $(PEERS:%=$(BENCH_OUT)/peer-%)
 .PHONY: bench-peers peers-rust
 bench-peers: library examples floors $(PEERS) peers-rust
 	$(CARGO) build --release --package nyario-bench
-	$(COMPARE) --peers --warmup 1 --workload echo
-	$(COMPARE) --peers --warmup 1 --workload http
+	$(COMPARE) --peers --side-by-side --workload echo
+	$(COMPARE) --peers --side-by-side --workload http
 
 $(BENCH_OUT)/peer-libuv: bench/peers/libuv.c bench/floor/process.h bench/floor/floor.h | $(BENCH_OUT)
 	$(CC) $(FLOOR_CFLAGS) $< -o $@ -luv
@@ -60,8 +60,8 @@ peers-rust:
 .PHONY: bench-ruby
 bench-ruby: floors
 	$(CARGO) build --release --package nyario-bench
-	scripts/bench-ruby --workload echo
-	scripts/bench-ruby --workload http
+	scripts/bench-ruby --side-by-side --workload echo
+	scripts/bench-ruby --side-by-side --workload http
 
 # What a fiber costs, beside the fibers of others, as far as their compilers and headers are at hand.
 FIBERS := nyario nyario-static \

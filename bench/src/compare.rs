@@ -3,14 +3,16 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::cores;
-use crate::load;
+use crate::load::{self, Usage};
 use crate::measurement::{Failure, Figures, Latency};
 use crate::order::shuffled;
 use crate::plan::{Kind, Plan};
 use crate::server::{self, Row, Server};
 use crate::stats::{Spread, median};
+use crate::turns;
 
 /// Between the two ends of a run, and between a run and its floor, the distance of the cores may differ
 /// by this much.
@@ -18,6 +20,10 @@ const TRIP_TOLERANCE: f64 = 1.5;
 
 /// How often a run is tried before its round goes without it.
 const ATTEMPTS: usize = 4;
+
+/// How many slices make a round where the servers run side by side: what disturbs a shared machine comes and goes within
+/// milliseconds, and between that and a round's length.
+const SLICES: u32 = 20;
 
 /// Which cores the two sides run on.
 #[derive(Clone, Copy)]
@@ -72,9 +78,8 @@ impl Placement {
 struct Sample {
     cpu: f64,
     rate: f64,
-    p50: f64,
-    p99: f64,
-    p999: f64,
+    /// Of the answers, where each was timed: the median, and the hundredth and the thousandth from the end.
+    latency: Option<[f64; 3]>,
     resident: f64,
     round_trip: Option<f64>,
 }
@@ -85,6 +90,40 @@ struct Record {
     nyario: bool,
     samples: Vec<Option<Sample>>,
     failure: Option<String>,
+}
+
+/// What the slices of one server have come to since its last round was whole.
+#[derive(Clone, Copy, Default)]
+struct Gathered {
+    slices: u32,
+    messages: u64,
+    cpu: Duration,
+}
+
+impl Gathered {
+    /// Takes a slice in; the round's sample once it is whole.
+    fn add(&mut self, messages: u64, usage: Usage, plan: &Plan) -> Option<Sample> {
+        self.slices += 1;
+        self.messages += messages;
+        self.cpu += usage.cpu;
+        if self.slices < SLICES {
+            return None;
+        }
+        let Gathered { messages, cpu, .. } = std::mem::take(self);
+        Some(Sample {
+            cpu: turns::micros(cpu, messages),
+            rate: messages as f64 / plan.seconds.as_secs_f64(),
+            latency: None,
+            resident: usage.resident as f64,
+            round_trip: None,
+        })
+    }
+}
+
+impl Record {
+    fn of(row: &Row) -> Self {
+        Record { name: row.name, nyario: row.is_nyario(), samples: Vec::new(), failure: None }
+    }
 }
 
 /// All rounds of all rows.
@@ -104,8 +143,7 @@ impl Comparison {
         plan: &Plan,
         rounds: usize,
     ) -> Self {
-        let fresh = |row: &Row| Record { name: row.name, nyario: row.is_nyario(), samples: Vec::new(), failure: None };
-        let mut records: Vec<Record> = rows.iter().map(fresh).collect();
+        let mut records: Vec<Record> = rows.iter().map(Record::of).collect();
         for round in 1..=rounds {
             eprintln!("round {round} of {rounds}");
             for index in shuffled(rows.len()) {
@@ -123,6 +161,27 @@ impl Comparison {
         Comparison { records, bases, same_core }
     }
 
+    /// As [`run`](Self::run), with all servers running side by side on one core and taking turns: see [`turns`].
+    pub fn side_by_side(
+        rows: &[Row],
+        bases: &'static [&'static str],
+        root: &Path,
+        core: usize,
+        plan: &Plan,
+        rounds: usize,
+    ) -> Self {
+        let mut records: Vec<Record> = rows.iter().map(Record::of).collect();
+        let mut gathered = vec![Gathered::default(); rows.len()];
+        let slice = Plan { warmup: plan.warmup / SLICES, seconds: plan.seconds / SLICES, ..plan.clone() };
+        turns::take(rows, root, core, &slice, rounds * SLICES as usize, |place, slice| match slice {
+            Ok((messages, usage)) => {
+                records[place].samples.extend(gathered[place].add(messages, usage, plan).map(Some))
+            }
+            Err(why) => records[place].failure = Some(why),
+        });
+        Comparison { records, bases, same_core: true }
+    }
+
     /// The servers that failed.
     pub fn failed(&self) -> Vec<Failure> {
         let failure = |record: &Record| Some(Failure { name: record.name.into(), why: record.failure.clone()? });
@@ -138,8 +197,8 @@ impl Comparison {
         let samples: Vec<Sample> = record.samples.iter().flatten().copied().collect();
         let all = |of: fn(&Sample) -> f64| Spread::of(samples.iter().map(of));
         let middle = |of| all(of).map(|it| it.median);
-        let latency =
-            Latency { p50_us: middle(|it| it.p50)?, p99_us: middle(|it| it.p99)?, p999_us: middle(|it| it.p999)? };
+        let timed = |at: usize| Spread::of(samples.iter().filter_map(|it| Some(it.latency?[at]))).map(|it| it.median);
+        let latency = (|| Some(Latency { p50_us: timed(0)?, p99_us: timed(1)?, p999_us: timed(2)? }))();
         Some(Figures {
             name: record.name.into(),
             nyario: record.nyario,
@@ -147,7 +206,7 @@ impl Comparison {
             cpu_us: all(|it| it.cpu)?,
             ratio: self.bases.first().and_then(|base| self.ratio(record, base)),
             messages_per_second: middle(|it| it.rate)?,
-            latency: (!self.same_core).then_some(latency),
+            latency: latency.filter(|_| !self.same_core),
             resident_bytes: middle(|it| it.resident)?,
             round_trip_ns: Spread::of(samples.iter().filter_map(|it| it.round_trip)).map(|it| it.median),
         })
@@ -190,9 +249,7 @@ fn measure(row: &Row, root: &Path, placement: Placement, plan: &Plan) -> Result<
             return Ok(Some(Sample {
                 cpu: outcome.cpu_micros().expect("a process was named"),
                 rate: outcome.rate(),
-                p50: outcome.latencies.micros(0.5),
-                p99: outcome.latencies.micros(0.99),
-                p999: outcome.latencies.micros(0.999),
+                latency: Some([0.5, 0.99, 0.999].map(|part| outcome.latencies.micros(part))),
                 resident: usage.resident as f64,
                 round_trip: before.zip(after).map(|(before, after)| before.midpoint(after)),
             }));
@@ -248,8 +305,10 @@ impl Comparison {
             write!(f, " {ratio:>11} {range:>13}")?;
         }
         write!(f, " {:>11}", vague(middle(|it| it.rate)))?;
-        for column in [|it: &Sample| it.p50, |it: &Sample| it.p99, |it: &Sample| it.p999] {
-            write!(f, " {:>9}", vague(middle(column)))?;
+        for part in 0..3 {
+            let mut timed: Vec<f64> = samples.iter().filter_map(|it| Some(it.latency?[part])).collect();
+            let text = if timed.is_empty() { "-".into() } else { vague(median(&mut timed)) };
+            write!(f, " {text:>9}")?;
         }
         let mut trips: Vec<f64> = samples.iter().filter_map(|it| it.round_trip).collect();
         let trip = match trips.is_empty() {
@@ -266,7 +325,7 @@ mod tests {
     use super::*;
 
     fn record(name: &'static str, cpu: &[Option<(f64, f64)>]) -> Record {
-        let sample = |(cpu, trip)| Sample { cpu, round_trip: Some(trip), ..Sample::default() };
+        let sample = |(cpu, trip)| Sample { cpu, round_trip: Some(trip), latency: Some([1.0; 3]), ..Sample::default() };
         let samples = cpu.iter().map(|it| it.map(sample)).collect();
         Record { name, nyario: false, samples, failure: None }
     }
@@ -279,6 +338,24 @@ mod tests {
         let comparison = Comparison { records, bases: &["floor"], same_core: false };
         let ratio = comparison.ratio(&comparison.records[0], "floor").unwrap();
         assert_eq!((ratio.min, ratio.max), (0.8, 0.9));
+    }
+
+    #[test]
+    fn a_round_is_made_of_slices_each_of_which_counts_by_its_messages() {
+        let plan = crate::plan::Asked::default().plan(Duration::ZERO, Duration::from_millis(500)).unwrap();
+        let mut gathered = Gathered::default();
+        for round in 1..=2 {
+            for slice in 1..=SLICES {
+                let messages = u64::from(100 * slice);
+                let usage = Usage { cpu: Duration::from_micros(300), resident: 4096 };
+                let sample = gathered.add(messages, usage, &plan);
+                assert_eq!(sample.is_some(), slice == SLICES, "round {round}");
+                if let Some(sample) = sample {
+                    let all = f64::from(100 * SLICES * (SLICES + 1) / 2);
+                    assert_eq!((sample.cpu, sample.rate), (f64::from(300 * SLICES) / all, all / 0.5));
+                }
+            }
+        }
     }
 
     #[test]

@@ -26,4 +26,5 @@ pub mod server;
 pub mod stats;
 pub mod steady;
 mod stream;
+pub mod turns;
 pub mod wire;

@@ -4,11 +4,10 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::load::{self, Session};
-use crate::order::shuffled;
 use crate::plan::Plan;
-use crate::server::{Row, Server};
+use crate::server::Row;
 use crate::stats::{Spread, median};
+use crate::turns;
 
 /// One slice of one server.
 #[derive(Clone, Copy)]
@@ -28,32 +27,16 @@ pub struct Steady {
 impl Steady {
     /// Gives each server of `rows`, the first of which is the floor, so many slices of the plan's time.
     pub fn run(rows: &[Row], root: &Path, core: usize, plan: &Plan, slices: usize) -> Result<Self, String> {
-        let blame = |row: &Row, why: String| format!("{}: {why}", row.name);
-        let mut servers = Vec::new();
-        for row in rows {
-            let server = Server::start(row, root, core).map_err(|why| blame(row, why))?;
-            let plan = Plan { pid: Some(server.pid()), ..plan.clone() };
-            let script = load::script(server.address(), &plan);
-            servers.push((server, plan, script));
-        }
-        let mut sessions = Vec::new();
-        for (row, (server, plan, script)) in rows.iter().zip(&servers) {
-            sessions.push(Session::open(server.address(), plan, script).map_err(|why| blame(row, why))?);
-        }
-        let mut steady =
-            Steady { names: rows.iter().map(|row| row.name).collect(), slices: vec![Vec::new(); rows.len()] };
-        for slice in 1..=slices {
-            eprintln!("slice {slice} of {slices}");
-            for index in shuffled(rows.len()) {
-                let (messages, usage) = sessions[index].load().map_err(|why| blame(&rows[index], why))?;
-                let cpu = usage.cpu.as_nanos() as f64 / 1e3 / messages as f64;
-                steady.slices[index].push(Slice { cpu, resident: usage.resident });
+        let names = rows.iter().map(|row| row.name).collect();
+        let mut steady = Steady { names, slices: vec![Vec::new(); rows.len()] };
+        let mut failure = None;
+        turns::take(rows, root, core, plan, slices, |place, slice| match slice {
+            Ok((messages, usage)) => {
+                steady.slices[place].push(Slice { cpu: turns::micros(usage.cpu, messages), resident: usage.resident })
             }
-        }
-        drop(sessions);
-        for (row, (server, ..)) in rows.iter().zip(servers) {
-            server.stop().map_err(|why| blame(row, why))?;
-        }
+            Err(why) => failure = Some(format!("{}: {why}", rows[place].name)),
+        });
+        failure.map_or(Ok(()), Err)?;
         Ok(steady)
     }
 

@@ -17,7 +17,7 @@ use nyario_bench::server::{self, FLOOR, PEER, Row};
 use nyario_bench::wire::Workload;
 use nyario_bench::{cores, peers, process};
 
-const USAGE: &str = "nyario-compare [--same-core | --two-cores] [--rounds N] [--seconds S] [--only NAME,NAME] \
+const USAGE: &str = "nyario-compare [--same-core | --side-by-side | --two-cores] [--rounds N] [--seconds S] [--only NAME,NAME] \
                      [--warmup S] [--peers | --ruby LIB] [--root DIR] \
                      [--json FILE] [--about VERSION]";
 
@@ -34,6 +34,8 @@ enum Field {
 struct Options {
     plan: Plan,
     same_core: bool,
+    /// All servers run all the time and take turns.
+    side_by_side: bool,
     rounds: NonZeroUsize,
     only: Option<Vec<String>>,
     field: Field,
@@ -48,7 +50,7 @@ fn options(mut args: Args) -> Result<Options, String> {
     let mut asked = Asked::default();
     let mut warmup = Duration::from_millis(300);
     let mut seconds = Duration::from_millis(500);
-    let mut same_core = true;
+    let (mut same_core, mut side_by_side) = (true, false);
     let mut rounds = NonZeroUsize::new(11).expect("eleven is not zero");
     let mut field = Field::Own;
     let (mut only, mut json, mut about) = (None, None, Vec::new());
@@ -61,8 +63,9 @@ fn options(mut args: Args) -> Result<Options, String> {
             "--rounds" => rounds = args.value(&arg)?,
             "--seconds" => seconds = args.seconds(&arg)?,
             "--warmup" => warmup = args.seconds(&arg)?,
-            "--same-core" => same_core = true,
-            "--two-cores" => same_core = false,
+            "--same-core" => (same_core, side_by_side) = (true, false),
+            "--side-by-side" => (same_core, side_by_side) = (true, true),
+            "--two-cores" => (same_core, side_by_side) = (false, false),
             "--only" => {
                 let names: String = args.value(&arg)?;
                 only = Some(names.split(',').map(|name| name.trim().into()).collect());
@@ -76,7 +79,10 @@ fn options(mut args: Args) -> Result<Options, String> {
         }
     }
     let plan = asked.plan(warmup, seconds)?;
-    Ok(Options { plan, same_core, rounds, only, field, root, json, about })
+    if side_by_side && !matches!(plan.kind, Kind::Echo | Kind::Http) {
+        return Err("only echo and HTTP have slices to be taken side by side".into());
+    }
+    Ok(Options { plan, same_core, side_by_side, rounds, only, field, root, json, about })
 }
 
 /// The rows that are to run, and the names of those that are not there.
@@ -173,7 +179,13 @@ fn run(options: &Options) -> Result<bool, String> {
     placement.take().map_err(|error| format!("the placement: {error}"))?;
     print_header(&machine, &date, &load);
     let bases: &[&str] = if matches!(options.field, Field::Ruby(_)) { &[FLOOR, PEER] } else { &[FLOOR] };
-    let comparison = Comparison::run(&rows, bases, &root, placement, &options.plan, options.rounds.get());
+    let (plan, rounds) = (&options.plan, options.rounds.get());
+    let comparison = match placement {
+        Placement::SameCore(core) if options.side_by_side => {
+            Comparison::side_by_side(&rows, bases, &root, core, plan, rounds)
+        }
+        _ => Comparison::run(&rows, bases, &root, placement, plan, rounds),
+    };
     print!("{comparison}");
     let (floor, servers, failed) = (FLOOR.into(), comparison.figures(), comparison.failed());
     let well = failed.is_empty();
