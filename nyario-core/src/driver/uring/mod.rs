@@ -425,7 +425,14 @@ impl Uring {
                 Verdict::Finish(1)
             }
             // The kernel knows no event to wait for: a regular file, of which somebody asks more than to read and write.
-            (Code::Poll, never) if never == -libc::EINVAL && !cancelled => Verdict::Never,
+            // When it is over by the time that it says so, that is not its answer.
+            (Code::Poll, never) if never == -libc::EINVAL => {
+                if cancelled {
+                    Verdict::Finish(-libc::ECANCELED)
+                } else {
+                    Verdict::Never
+                }
+            }
             (Code::Poll, events) => {
                 if events > 0 && events as u32 & super::READ_EVENTS != 0 {
                     known.ready |= ready::READ;
