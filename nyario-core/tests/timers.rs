@@ -27,8 +27,9 @@ fn sleepers_wake_in_order(looped: Looped) {
     for number in [3u64, 0, 4, 1, 2] {
         let woken = woken.clone();
         go(looped, move || {
-            // All from one instant, so that how long a spawn takes is no matter.
-            looped.sleep((begin + 20 * MILLI + number * 1000).saturating_sub(Linux.now())).unwrap();
+            // Moments and not spans, so that it is no matter how long a spawn takes and who is held up on the way.
+            looped.deadline(begin + 20 * MILLI + number * 1000).unwrap();
+            assert_eq!(looped.sleep(u64::MAX), Err(Errno(libc::ETIMEDOUT)));
             woken.borrow_mut().push(number);
             0
         });

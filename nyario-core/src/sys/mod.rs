@@ -118,7 +118,7 @@ pub unsafe trait Kernel: Clone + 'static {
     fn epoll_create(&self) -> i32;
     /// `epoll_ctl(2)`.
     fn epoll_ctl(&self, epoll: Fd, op: i32, fd: Fd, event: EpollEvent) -> i32;
-    /// `epoll_pwait(2)`, or with a time-out `epoll_pwait2(2)`; the time-out is rounded up where the latter is missing.
+    /// `epoll_pwait2(2)`, or `epoll_wait(2)` with the time-out rounded up where the former is missing.
     fn epoll_wait(&self, epoll: Fd, events: &mut [EpollEvent], timeout: Option<u64>) -> i32;
 
     /// `kqueue(2)`, close-on-exec. `-ENOSYS` where there is none.
