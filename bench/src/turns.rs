@@ -13,9 +13,10 @@ use crate::server::{Row, Server};
 /// What one slice has shown: how many messages were answered, and what the server used for them.
 pub type Slice = Result<(u64, Usage), String>;
 
-/// Gives each server of `rows` so many slices of the plan's time, in an order of its own in each round, and tells each by the
-/// server's place among the rows. One that fails is told once, and not given any more.
-pub fn take(rows: &[Row], root: &Path, core: usize, plan: &Plan, rounds: usize, mut tell: impl FnMut(usize, Slice)) {
+/// Has each server of `rows` take so many turns, each with a slice of the plan's time and each in an order of its own, and
+/// tells what each slice has shown, by the server's place among the rows. One that fails takes no more turns; how it ends
+/// says more than that, and is told last.
+pub fn take(rows: &[Row], root: &Path, core: usize, plan: &Plan, turns: usize, mut tell: impl FnMut(usize, Slice)) {
     let mut servers = Vec::new();
     for (place, row) in rows.iter().enumerate() {
         match Server::start(row, root, core) {
@@ -35,9 +36,9 @@ pub fn take(rows: &[Row], root: &Path, core: usize, plan: &Plan, rounds: usize, 
         }
     }
     let watched = std::io::stderr().is_terminal();
-    for round in 0..=rounds {
+    for turn in 0..=turns {
         if watched {
-            eprint!("\rturn {round} of {rounds}");
+            eprint!("\rturn {turn} of {turns}");
         }
         for index in shuffled(sessions.len()) {
             let (place, session) = &mut sessions[index];
@@ -47,7 +48,7 @@ pub fn take(rows: &[Row], root: &Path, core: usize, plan: &Plan, rounds: usize, 
                 *session = None;
             }
             // The first slice of each is for its caches, and its compiler.
-            if round > 0 || slice.is_err() {
+            if turn > 0 || slice.is_err() {
                 tell(*place, slice);
             }
         }

@@ -8,7 +8,7 @@ use nyario_core::sys::{Fd, Kernel, Linux};
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 
 scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can_be_looked_at, nothing_is_used_up_twice,
@@ -22,7 +22,7 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     nothing_is_lost_while_a_number_begins_anew,
     results_at_hand_do_not_keep_the_kernels_back, who_vouched_for_a_number_is_told_that_it_is_another, a_number_that_is_vouched_for_is_waited_for_as_it_is,
     reads_that_are_vouched_for_are_served_in_turn,
-    an_event_of_an_older_life_is_not_told, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
+    an_event_of_an_older_life_is_not_told, a_poll_that_the_kernel_refuses_tells_why_it_was_ended, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Masked> {
     Driver::new(Masked, config).unwrap()
@@ -781,6 +781,23 @@ fn an_event_of_an_older_life_is_not_told(config: &Config) {
     for fd in [fd, other] {
         assert_eq!(finish(&mut driver, Op::Close { fd }), 0);
     }
+}
+
+/// A regular file has no events. The ring says so when it is asked, and by then somebody may have ended the poll.
+fn a_poll_that_the_kernel_refuses_tells_why_it_was_ended(config: &Config) {
+    let mut driver = driver(config);
+    let file = std::fs::File::open("/proc/self/exe").unwrap().into_raw_fd();
+    let never = Op::Poll { fd: file, events: libc::POLLPRI as u32 };
+    let cancelled = pending(submit(&mut driver, never, 4, 0));
+    driver.cancel(cancelled);
+    assert_eq!(completion(&mut driver).result, -libc::ECANCELED);
+    pending(submit(&mut driver, never, 4, 0));
+    let closed = submit(&mut driver, Op::Close { fd: file }, 8, 0);
+    let mut ends = vec![completion(&mut driver)];
+    if closed != Submitted::Done(0) {
+        ends.push(completion(&mut driver));
+    }
+    assert!(ends.iter().any(|end| (end.waiter, end.result) == (4, -libc::EBADF)), "{ends:?}");
 }
 
 fn a_foreign_loop_sees_when_a_turn_is_due(config: &Config) {
