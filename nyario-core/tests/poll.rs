@@ -3,17 +3,20 @@
 mod common;
 
 use common::*;
+use nyario_core::driver::Op;
 use nyario_core::net;
 use nyario_core::sys::{Errno, Fd, Kernel, Linux};
+use std::cell::Cell;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::rc::Rc;
 
 scenarios!(on_loop: answers_what_the_kernel_answers, selects_what_the_kernel_selects, the_first_one_wakes,
     many_of_them, one_of_them_twice, two_fibers_and_one_descriptor, what_was_received_ahead_counts,
     bytes_that_come_to_one_that_receives_ahead, not_waiting_needs_no_turn, the_time_is_up,
     the_deadline_comes_first, cancelled_at_rest, a_cancel_that_comes_too_late_is_kept, closed_meanwhile,
-    somebody_else_was_quicker, nothing_to_wait_for, a_hang_up_is_nothing_exceptional, off_a_fiber,
+    closed_on_its_way_out, somebody_else_was_quicker, nothing_to_wait_for, a_hang_up_is_nothing_exceptional, off_a_fiber,
     off_a_fiber_and_received_ahead, the_loop_ends);
 
 fn entry(fd: Fd, events: i16) -> libc::pollfd {
@@ -367,6 +370,38 @@ fn closed_meanwhile(looped: Looped) {
             close(looped, &[other, quiet]);
             drop(theirs);
         }
+    });
+}
+
+/// Whoever is woken by the same event may be first, and close the descriptor, whose number the next file gets. Backends wake
+/// them in their own order, so one that closes it waits before the one that is looked at, and one behind.
+fn closed_on_its_way_out(looped: Looped) {
+    in_fiber(looped, move || {
+        let (fd, mut theirs) = pair();
+        let closed = Rc::new(Cell::new(false));
+        let closing = || {
+            let closed = closed.clone();
+            go(looped, move || {
+                assert_eq!(perform(looped, Op::Poll { fd, events: IN as u32 }), IN.into());
+                if closed.replace(true) {
+                    return 0;
+                }
+                close(looped, &[fd]);
+                pair_at(fd).into_raw_fd() as u64
+            })
+        };
+        let before = closing();
+        settle(looped);
+        let waiting = go(looped, move || told(one(looped, fd, None)));
+        settle(looped);
+        let behind = closing();
+        settle(looped);
+        theirs.write_all(b"x").unwrap();
+        let other: u64 = [before, behind].map(|fiber| looped.join(fiber).unwrap()).iter().sum();
+        settle(looped);
+        looped.cancel(waiting).ok();
+        assert_eq!(looped.join(waiting), Ok(failed(libc::EBADF)));
+        close(looped, &[fd, other as Fd]);
     });
 }
 

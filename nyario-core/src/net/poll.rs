@@ -44,9 +44,18 @@ fn look<K: Kernel>(looped: &Loop<K>, fds: &mut [libc::pollfd], timeout: Option<u
 }
 
 fn suspend<K: Kernel>(looped: &Loop<K>, fds: &mut [libc::pollfd], until: Option<u64>) -> Result<usize, Errno> {
+    let watched = |entry: &&libc::pollfd| entry.fd >= 0;
+    let closes = |fds: &[libc::pollfd]| -> u64 {
+        fds.iter().filter(watched).map(|entry| u64::from(looped.life(entry.fd))).sum()
+    };
+    let before = closes(fds);
     loop {
-        let waited = fds.iter().filter(|entry| entry.fd >= 0).map(|entry| (entry.fd, u32::from(entry.events as u16)));
+        let waited = fds.iter().filter(watched).map(|entry| (entry.fd, u32::from(entry.events as u16)));
         let told = check(looped.wait_for_any(waited, until.unwrap_or(0)))?;
+        // What it was woken for may have been closed by whoever came first, and the number may be another file's.
+        if closes(fds) != before {
+            return Err(Errno(libc::EBADF));
+        }
         // Another fiber may have taken what there was.
         let found = look(looped, fds, Some(0))?;
         if found > 0 || told == 0 {

@@ -282,7 +282,7 @@ impl Actor {
             libc::ECANCELED => {
                 assert!(person.cancelled || rig.stopped.get(), "nobody cancelled fiber {}", self.me);
                 // A second cancel may have come while several polls were on their way out.
-                person.cancelled &= matches!(what, What::Polls(..) | What::Splice(_));
+                person.cancelled &= matches!(what, What::Polls(..) | What::Splice(_) | What::SendFile(_));
             }
             libc::ETIMEDOUT if !matches!(what, What::Connect(_)) => {
                 assert!(deadline != 0 && now >= deadline, "fiber {} had time until {deadline}, it is {now}", self.me);
