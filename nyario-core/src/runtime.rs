@@ -522,19 +522,20 @@ impl<K: Kernel> Runtime<K> {
 
     /// Like [`turn`](Self::turn), waiting for up to `limit` nanoseconds, or as long as it takes.
     pub fn turn_within(&mut self, limit: Option<u64>, restless: bool) -> bool {
-        // A connection that may be accepted by now is not to wait for another event.
-        let limit = if self.may_accept() { Some(0) } else { limit };
+        let paced = self.driver.take_pace();
+        // Neither is a connection that may be accepted by now to wait for another event, nor a sweep that is due.
+        let limit = if paced || self.may_accept() { Some(0) } else { limit };
         let (busy, restless) = (limit == Some(0), self.is_restless(restless));
         let longest = if restless { SWEEP_NANOS } else { u64::MAX };
         let limit = match limit {
-            None if !restless => None,
+            None if !restless || self.driver.pace(SWEEP_NANOS) => None,
             limit => Some(limit.map_or(longest, |limit| limit.min(longest))),
         };
         self.driver.turn(limit);
         self.turns += 1;
         self.turns_ever += 1;
         trace::turn_ends();
-        let due = self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
+        let due = paced || self.turns >= SWEEP_TURNS || (restless && !busy && self.until_sweep() == 0);
         if due {
             self.sweep();
         }

@@ -11,6 +11,9 @@ const BATCH: usize = 512;
 /// What the waker's event carries instead of a descriptor.
 const WAKE: u64 = u64::MAX;
 
+/// And the pacer's.
+const PACE: u64 = u64::MAX - 1;
+
 const INTEREST: u32 = super::READ_EVENTS | super::WRITE_EVENTS | portable::EPOLLET as u32;
 
 pub(super) struct Epoll {
@@ -55,6 +58,11 @@ impl Epoll {
         check(result).map(drop)
     }
 
+    pub(super) fn watch_pacer<K: Kernel>(&mut self, kernel: &K, fd: Fd) -> bool {
+        let event = EpollEvent { events: (portable::EPOLLIN | portable::EPOLLET) as u32, data: PACE };
+        kernel.epoll_ctl(self.fd, portable::EPOLL_CTL_ADD, fd, event) == 0
+    }
+
     pub(super) fn forget<K: Kernel>(&mut self, kernel: &K, fd: Fd) {
         kernel.epoll_ctl(self.fd, portable::EPOLL_CTL_DEL, fd, EpollEvent::default());
     }
@@ -78,8 +86,10 @@ impl Epoll {
         }
         let event = self.events[self.next];
         self.next += 1;
-        if event.data == WAKE {
-            return Some(News::Nothing);
+        match event.data {
+            WAKE => return Some(News::Nothing),
+            PACE => return Some(News::Paced),
+            _ => {}
         }
         let (fd, generation) = unpack(event.data);
         // The event's bits are all that hold, and epoll's are poll's.

@@ -4,6 +4,7 @@ use super::Harvest;
 use super::fds::{FdRecord, FdTable, Kind, classify, ready};
 use super::list::{Index, List, NONE};
 use super::op::{Code, Completion, Reason, Request, State, Submitted};
+use super::pacer::Pacer;
 use super::slab::Slab;
 use super::timer::{Places, Timers};
 use crate::sys::{Errno, Fd, Kernel, portable};
@@ -17,6 +18,7 @@ pub(super) struct Ledger<K: Kernel> {
     pub(super) done: List,
     /// The clock as last read.
     pub(super) now: u64,
+    pub(super) pacer: Pacer,
 }
 
 impl Places for Slab {
@@ -26,11 +28,11 @@ impl Places for Slab {
 }
 
 impl<K: Kernel> Ledger<K> {
-    pub(super) fn new(kernel: K) -> Ledger<K> {
+    pub(super) fn new(kernel: K, pacer: Pacer) -> Ledger<K> {
         let now = kernel.now();
         let mut slab = Slab::new();
         slab.tick(kernel.lately());
-        Ledger { kernel, slab, fds: FdTable::new(), timers: Timers::new(), done: List::EMPTY, now }
+        Ledger { kernel, slab, fds: FdTable::new(), timers: Timers::new(), done: List::EMPTY, now, pacer }
     }
 
     /// Writes down an operation that has to wait, at the end of its descriptor's queue.

@@ -26,6 +26,7 @@ pub(crate) mod list;
 #[cfg(test)]
 pub(crate) mod numbers;
 mod op;
+mod pacer;
 mod readiness;
 mod slab;
 mod statistics;
@@ -52,6 +53,7 @@ use kqueue::Kqueue;
 use ledger::Ledger;
 use list::{Index, NONE};
 use op::{Code, Reason, Request, Side, State};
+use pacer::Pacer;
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
 use uring::Uring;
@@ -144,8 +146,14 @@ impl<K: Kernel> Driver<K> {
                 }
             },
         };
+        // Before any number is known to the table: a sweep that finds another file at one forgets what watches it.
+        let mut backend = backend;
+        let pacer = match &mut backend {
+            Backend::Uring(_) => Pacer::new(&kernel, |_| true),
+            Backend::Readiness(readiness) => readiness.new_pacer(&kernel),
+        };
         Ok(Driver {
-            ledger: Ledger::new(kernel),
+            ledger: Ledger::new(kernel, pacer),
             backend,
             waker,
             early: VecDeque::new(),
@@ -741,6 +749,24 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    /// Sees to it that a wait ends once so many nanoseconds have passed, or what is left of those that an earlier call named.
+    /// `false` where the kernel has nothing for that: the wait needs a limit then.
+    pub fn pace(&mut self, nanos: u64) -> bool {
+        let Ledger { kernel, pacer, .. } = &mut self.ledger;
+        match (pacer.arm(kernel, nanos), &mut self.backend) {
+            (None, _) => return false,
+            // A poll of the ring's is over once it has said something.
+            (Some(Some(fd)), Backend::Uring(uring)) => uring.watch_pacer(kernel, fd),
+            (Some(_), _) => {}
+        }
+        true
+    }
+
+    /// Whether the time has come that [`pace`](Self::pace) named, and nobody has been told.
+    pub fn take_pace(&mut self) -> bool {
+        self.ledger.pacer.take_due()
+    }
+
     /// Whether there are descriptors that only a sweep would find gone.
     pub fn wants_sweeping(&self) -> bool {
         !self.ledger.fds.identities.is_empty()
@@ -793,6 +819,7 @@ impl<K: Kernel> Drop for Driver<K> {
                 uring.release(&mut self.ledger, fd);
             }
         }
+        self.ledger.pacer.shut(&self.ledger.kernel);
         // Connections that nobody will take any more.
         for connection in self.early.drain(..).filter(|completion| completion.more) {
             self.ledger.kernel.close(connection.result);

@@ -8,6 +8,7 @@ use super::kqueue::Kqueue;
 use super::ledger::Ledger;
 use super::list::{Index, List, NONE};
 use super::op::{Code, Completion, OpId, Request, Side, State, Submitted};
+use super::pacer::Pacer;
 use super::{BackendKind, Harvest, READ_EVENTS, WRITE_EVENTS};
 use crate::sys::{Errno, Fd, Kernel, portable};
 
@@ -28,6 +29,8 @@ pub(super) enum Poller {
 pub(super) enum News {
     /// Nothing of any descriptor: it only ends the wait.
     Nothing,
+    /// The pacer's time has come.
+    Paced,
     /// These poll bits hold.
     Ready {
         fd: Fd,
@@ -96,6 +99,14 @@ impl Readiness {
         match &self.poller {
             Poller::Epoll(epoll) => epoll.descriptor(),
             Poller::Kqueue(kqueue) => kqueue.descriptor(),
+        }
+    }
+
+    /// A pacer with whose time the wait ends.
+    pub(super) fn new_pacer<K: Kernel>(&mut self, kernel: &K) -> Pacer {
+        match &mut self.poller {
+            Poller::Epoll(epoll) => Pacer::new(kernel, |fd| epoll.watch_pacer(kernel, fd)),
+            Poller::Kqueue(_) => Pacer::none(),
         }
     }
 
@@ -214,6 +225,10 @@ impl Readiness {
         match self.poller.next() {
             None => Harvest::Idle,
             Some(News::Nothing) => Harvest::Quiet,
+            Some(News::Paced) => {
+                ledger.pacer.ring(0);
+                Harvest::Quiet
+            }
             Some(News::Ready { fd, generation, bits, known }) => {
                 if !ledger.fds.is_alive(fd, generation) {
                     return Harvest::Quiet;

@@ -114,6 +114,16 @@ pub unsafe trait Kernel: Clone + 'static {
     /// Adds one to an eventfd.
     fn eventfd_signal(&self, fd: Fd) -> i32;
 
+    /// `timerfd_create(2)` of the monotonic clock, close-on-exec. `-ENOSYS` where there is none.
+    fn timerfd(&self) -> i32 {
+        -libc::ENOSYS
+    }
+    /// `timerfd_settime(2)`: once, in so many nanoseconds, which are more than 0. What it counted before is forgotten.
+    fn timerfd_set(&self, fd: Fd, nanos: u64) -> i32 {
+        let _ = (fd, nanos);
+        -libc::ENOSYS
+    }
+
     /// `epoll_create1(2)`, close-on-exec.
     fn epoll_create(&self) -> i32;
     /// `epoll_ctl(2)`.

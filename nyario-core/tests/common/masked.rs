@@ -411,6 +411,14 @@ unsafe impl Kernel for Masked {
         Linux.eventfd_signal(fd)
     }
 
+    fn timerfd(&self) -> i32 {
+        Linux.timerfd()
+    }
+
+    fn timerfd_set(&self, fd: Fd, nanos: u64) -> i32 {
+        Linux.timerfd_set(fd, nanos)
+    }
+
     fn epoll_create(&self) -> i32 {
         Linux.epoll_create()
     }

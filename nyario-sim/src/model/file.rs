@@ -33,6 +33,8 @@ pub(crate) enum FileKind {
     PipeReader(FlowId),
     PipeWriter(FlowId),
     Event(u64),
+    /// A timer, and when its time comes; 0: it is not armed.
+    Timer(u64),
     Epoll(Epoll),
     Kqueue(Kqueue),
     Uring(Box<Uring>),

@@ -92,9 +92,9 @@ impl Model {
 
     /// Sleeps until something happens, or until that time: then `false`.
     fn pass(&self, until: Option<u64>) -> bool {
-        let (next, idle) = {
+        let (next, quiet, idle) = {
             let world = self.world();
-            (world.next_event(), world.idle.clone())
+            (world.next_event(), world.is_quiet(), world.idle.clone())
         };
         match (next, until) {
             (Some(next), until) if until.is_none_or(|until| next <= until) => {
@@ -102,6 +102,9 @@ impl Model {
                 world.now = world.now.max(next);
                 drop(world);
                 self.happen();
+                if let (true, Some(idle)) = (quiet, idle) {
+                    idle(false);
+                }
                 true
             }
             (_, Some(until)) => {
@@ -111,7 +114,7 @@ impl Model {
                 world.now = world.now.max(until) + late;
                 drop(world);
                 self.happen();
-                if let (None, Some(idle)) = (next, idle) {
+                if let (true, Some(idle)) = (quiet, idle) {
                     idle(false);
                 }
                 false
@@ -176,7 +179,8 @@ unsafe impl Kernel for Model {
             FileKind::PipeReader(_) | FileKind::PipeWriter(_) => libc::S_IFIFO,
             FileKind::Regular(..) => libc::S_IFREG,
             FileKind::Null => libc::S_IFCHR,
-            FileKind::Event(_) | FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => 0,
+            FileKind::Event(_) | FileKind::Timer(_) => 0,
+            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => 0,
         };
         let inode = match &world.file(file).kind {
             FileKind::Regular(regular) => regular.inode,
@@ -510,6 +514,20 @@ unsafe impl Kernel for Model {
         world.note(|| format!("signal({fd})"));
         world.wake(file, libc::POLLIN as u32);
         one.len() as i32
+    }
+
+    fn timerfd(&self) -> i32 {
+        self.call().install(FileKind::Timer(0), false)
+    }
+
+    fn timerfd_set(&self, fd: Fd, nanos: u64) -> i32 {
+        let mut world = self.call();
+        let when = world.now + nanos;
+        let Some(file) = world.descriptors.get(fd) else { return -libc::EBADF };
+        let FileKind::Timer(due) = &mut world.file(file).kind else { return -libc::EINVAL };
+        *due = when;
+        world.schedule(nanos, Event::Timer(file));
+        0
     }
 
     fn epoll_create(&self) -> i32 {

@@ -81,7 +81,8 @@ impl World {
             FileKind::Datagram(_) => unsafe { self.receive_message(file, into, peek) },
             FileKind::Null => 0,
             FileKind::PipeWriter(_) => -libc::EBADF,
-            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
+            // Nobody reads it: arming it anew forgets what it counted.
+            FileKind::Timer(_) | FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
         }
     }
 
@@ -171,7 +172,7 @@ impl World {
             FileKind::Datagram(_) => unsafe { self.send_message(file, from) },
             FileKind::Null => length(from) as i32,
             FileKind::PipeReader(_) => -libc::EBADF,
-            FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
+            FileKind::Timer(_) | FileKind::Epoll(_) | FileKind::Kqueue(_) | FileKind::Uring(_) => -libc::EINVAL,
         }
     }
 

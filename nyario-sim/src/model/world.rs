@@ -31,6 +31,8 @@ pub(crate) enum Event {
     Connect(FileId, u32),
     /// A worker of a ring gets round to an operation.
     Worker(FileId, u32),
+    /// A timer's time comes.
+    Timer(FileId),
     /// Something outside the kernel: another thread acts.
     Outside(Box<dyn FnOnce()>),
 }
@@ -145,6 +147,11 @@ impl World {
         self.events.peek().map(|due| due.when)
     }
 
+    /// Whether nothing is to happen but that timers come to their time.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.events.iter().all(|due| matches!(due.event, Event::Timer(_)))
+    }
+
     /// Takes the next event that is due.
     #[inline]
     pub(crate) fn due(&mut self) -> Option<Event> {
@@ -161,6 +168,7 @@ impl World {
             Event::End(flow) => self.end_arrives(flow),
             Event::Reset(file, error) => self.reset(file, error),
             Event::Wake(file, key) => self.wake(file, key),
+            Event::Timer(file) => self.wake(file, libc::POLLIN as u32),
             Event::Connect(file, tries) => self.connect_arrives(file, tries),
             Event::Worker(ring, op) => self.uring_worker(ring, op),
             Event::Outside(_) => unreachable!("needs the world released"),
@@ -263,7 +271,7 @@ impl World {
                 }
             }
             FileKind::Uring(uring) => self.release_uring(id, *uring),
-            FileKind::Event(_) | FileKind::Regular(..) | FileKind::Null => {}
+            FileKind::Event(_) | FileKind::Timer(_) | FileKind::Regular(..) | FileKind::Null => {}
         }
     }
 
@@ -318,6 +326,10 @@ impl World {
                 let readable = if *count > 0 { libc::POLLIN } else { 0 };
                 readable | if *count < u64::MAX - 1 { libc::POLLOUT } else { 0 }
             }
+            &FileKind::Timer(when) => match when != 0 && when <= self.now {
+                true => libc::POLLIN,
+                false => 0,
+            },
             FileKind::Epoll(epoll) => {
                 if epoll.has_ready() {
                     READ

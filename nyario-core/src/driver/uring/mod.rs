@@ -73,6 +73,7 @@ mod tag {
     pub(super) const RECEIVE: u64 = 1;
     pub(super) const WAKE: u64 = 2;
     pub(super) const CANCEL: u64 = 3;
+    pub(super) const PACE: u64 = 4;
     pub(super) const SHIFT: u32 = 60;
 }
 
@@ -298,6 +299,13 @@ impl Uring {
         self.ring.push(kernel, Sqe { opcode: abi::OP_READ, fd: self.wake, addr, len: 8, user_data, ..Sqe::default() });
     }
 
+    /// Has the wait end with the time for which the pacer has been armed.
+    pub(super) fn watch_pacer(&mut self, kernel: &impl Kernel, fd: Fd) {
+        let user_data = user_data(tag::PACE, 0, 0);
+        let op_flags = libc::POLLIN as u32;
+        self.ring.push(kernel, Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags, user_data, ..Sqe::default() });
+    }
+
     /// Listens to the waker no more. The kernel may write its count until [`is_listening`](Self::is_listening) says no.
     pub(super) fn hush(&mut self, kernel: &impl Kernel) {
         self.hushed = true;
@@ -330,6 +338,7 @@ impl Uring {
             }
             tag::RECEIVE => return self.received(ledger, place as Fd, generation, cqe),
             tag::WAKE => self.wake_armed = false,
+            tag::PACE => ledger.pacer.ring(cqe.res),
             // How a cancel went says nothing about its target, whose own completion does.
             _ => {}
         }

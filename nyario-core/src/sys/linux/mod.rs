@@ -200,6 +200,15 @@ unsafe impl Kernel for Linux {
         call!(SYS_write, fd, &raw const one, size_of::<u64>()) as i32
     }
 
+    fn timerfd(&self) -> i32 {
+        call!(SYS_timerfd_create, libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) as i32
+    }
+
+    fn timerfd_set(&self, fd: Fd, nanos: u64) -> i32 {
+        let times = [Timespec::from_nanos(0), Timespec::from_nanos(nanos)];
+        call!(SYS_timerfd_settime, fd, 0, times.as_ptr(), 0) as i32
+    }
+
     fn epoll_create(&self) -> i32 {
         call!(SYS_epoll_create1, libc::EPOLL_CLOEXEC) as i32
     }
@@ -209,11 +218,13 @@ unsafe impl Kernel for Linux {
     }
 
     fn epoll_wait(&self, epoll: Fd, events: &mut [EpollEvent], timeout: Option<u64>) -> i32 {
-        let mut time = timeout.map(Timespec::from_nanos);
-        let time = time.as_mut().map_or(std::ptr::null_mut(), |time| time as *mut Timespec);
-        let found = call!(SYS_epoll_pwait2, epoll, events.as_mut_ptr(), events.len(), time, 0, SIGMASK_SIZE) as i32;
-        if found != -libc::ENOSYS {
-            return found;
+        if let Some(nanos) = timeout.filter(|&nanos| nanos != 0) {
+            let mut time = Timespec::from_nanos(nanos);
+            let time = &raw mut time;
+            let found = call!(SYS_epoll_pwait2, epoll, events.as_mut_ptr(), events.len(), time, 0, SIGMASK_SIZE) as i32;
+            if found != -libc::ENOSYS {
+                return found;
+            }
         }
         // Before Linux 5.11: milliseconds, rounded up so that no timer is met too early.
         let millis = timeout.map_or(-1, |nanos| nanos.div_ceil(1_000_000).min(i32::MAX as u64) as i32);
