@@ -8,7 +8,7 @@ mod ending;
 pub use ending::Stopper;
 
 use crate::conn::{ConnId, Kind, Table};
-use crate::driver::{BackendKind, Carries, Completion, Driver, Op, OpId, Submitted};
+use crate::driver::{BackendKind, Carries, Completion, Driver, Foreseen, Op, OpId, Submitted};
 use crate::sys::{Errno, Fd, Kernel, check, portable};
 use crate::trace;
 use ending::Ending;
@@ -423,6 +423,15 @@ impl<K: Kernel> Runtime<K> {
         if self.conns.is_open(conn) {
             self.close(conn.fd(), whose::NOBODY);
         }
+    }
+
+    /// Fetches what the events after the next will need into the cache, and tells which of the host's waiters they are
+    /// likely to be for. To be called before [`next`](Self::next); see [`Driver::foresee`].
+    #[inline(always)]
+    pub fn foresee(&mut self) -> Foreseen {
+        let Foreseen { soon, later } = self.driver.foresee();
+        let hosts = |waiter: &u64| waiter & whose::MASK == whose::HOST;
+        Foreseen { soon: soon.filter(hosts), later: later.filter(hosts) }
     }
 
     /// What the host is to do next, or `None` when a turn is due.

@@ -75,6 +75,13 @@ impl Epoll {
         found.min(0)
     }
 
+    /// The descriptor of the event that is so many places off.
+    #[inline(always)]
+    pub(super) fn ahead(&self, places: usize) -> Option<Fd> {
+        let at = self.next + places;
+        (at < self.found).then(|| unpack(self.events[at].data).0)
+    }
+
     pub(super) fn has_news(&self) -> bool {
         self.next < self.found
     }

@@ -191,6 +191,12 @@ impl FdTable {
         &mut self.records[fd as usize]
     }
 
+    /// What is known of a number, whatever it is now.
+    #[inline(always)]
+    pub(super) fn get(&self, fd: Fd) -> Option<&FdRecord> {
+        self.records.get(fd as u32 as usize)
+    }
+
     /// Whether operations may begin on the number as it stands.
     #[inline]
     pub(super) fn knows(&self, fd: Fd) -> bool {

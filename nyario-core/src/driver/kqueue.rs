@@ -94,6 +94,13 @@ impl Kqueue {
         found.min(0)
     }
 
+    /// The descriptor of the event that is so many places off.
+    #[inline(always)]
+    pub(super) fn ahead(&self, places: usize) -> Option<Fd> {
+        let at = self.next + places;
+        (at < self.found).then(|| self.events[at].ident as Fd)
+    }
+
     pub(super) fn has_news(&self) -> bool {
         self.next < self.found || !self.told.is_empty()
     }

@@ -217,6 +217,15 @@ impl Readiness {
         }
     }
 
+    /// The descriptor of the event that is so many places off.
+    #[inline(always)]
+    pub(super) fn ahead(&self, places: usize) -> Option<Fd> {
+        match &self.poller {
+            Poller::Epoll(epoll) => epoll.ahead(places),
+            Poller::Kqueue(kqueue) => kqueue.ahead(places),
+        }
+    }
+
     /// Works off one event, or accepts one connection.
     pub(super) fn harvest<K: Kernel>(&mut self, ledger: &mut Ledger<K>) -> Harvest {
         if let Some(&(listener, index)) = self.accepting.last() {

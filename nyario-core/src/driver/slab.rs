@@ -125,6 +125,19 @@ impl Slab {
         (record.generation == id.generation && record.state != State::Free).then_some(id.index)
     }
 
+    /// Where a record lies, or would.
+    #[inline(always)]
+    pub(super) fn place(&self, index: Index) -> *const Record {
+        self.records.as_ptr().wrapping_add(index as usize)
+    }
+
+    /// Who waits for the operation, if the record serves one.
+    #[inline(always)]
+    pub(super) fn waiter(&self, index: Index) -> Option<u64> {
+        let record = self.records.get(index as usize)?;
+        (record.state != State::Free).then_some(record.waiter)
+    }
+
     /// The indices of all records that the kernel holds.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = Index> + '_ {
         (0..self.records.len() as Index).filter(|&index| self[index].state == State::InFlight)

@@ -8,6 +8,7 @@ use super::ending::wind_up;
 use super::stack::{ALIGN, STACK_LEAST, Slot};
 use super::table::FiberId;
 use super::timers::TimerId;
+use crate::cache::fetch;
 use crate::conn::ConnId;
 use crate::driver::OpId;
 
@@ -24,6 +25,9 @@ pub(super) enum Errand {
     /// The timer whose call it is.
     Timer(TimerId),
 }
+
+/// How many cache lines of a stack are worth fetching: as many as a read and its callers have filled.
+const FETCHED: usize = 9;
 
 /// The words that a fiber gives the loop.
 const SUSPENDED: u64 = 0;
@@ -97,6 +101,26 @@ impl Fiber {
                 cold: std::ptr::null_mut(),
             });
             fiber
+        }
+    }
+
+    /// Fetches the control block into the cache; the fiber may be anybody's, or nobody.
+    #[inline(always)]
+    pub(super) fn fetch(fiber: *const Fiber) {
+        fetch(fiber);
+    }
+
+    /// Fetches into the cache what the fiber will touch of its stack first: the frames that led to where it was suspended.
+    ///
+    /// # Safety
+    ///
+    /// The fiber must be suspended or new.
+    #[inline(always)]
+    pub(super) unsafe fn fetch_stack(fiber: *const Fiber) {
+        // SAFETY: forwarded from the caller.
+        let stack = unsafe { (*fiber).context.stack() };
+        for line in 0..FETCHED {
+            fetch(stack.wrapping_add(line * ALIGN));
         }
     }
 

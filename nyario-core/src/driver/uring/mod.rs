@@ -9,6 +9,7 @@ mod ring;
 
 use super::attempt::{attempt, connect_now};
 use super::fds::{Kind, ready};
+use super::foresight::Ahead;
 use super::ledger::Ledger;
 use super::list::{Index, NONE};
 use super::op::{Code, Completion, Reason, Request, Side, State, Submitted};
@@ -316,6 +317,18 @@ impl Uring {
 
     pub(super) fn is_listening(&self) -> bool {
         self.wake_armed
+    }
+
+    /// Through what the result of the completion is found that is so many places off.
+    #[inline(always)]
+    pub(super) fn ahead(&self, places: usize) -> Option<Ahead> {
+        let data = self.ring.ahead(places)?;
+        let place = data as u32;
+        match data >> tag::SHIFT {
+            tag::OPERATION => Some(Ahead::Operation(place)),
+            tag::RECEIVE => Some(Ahead::Descriptor(place as Fd)),
+            _ => None,
+        }
     }
 
     /// Works off one completion.

@@ -225,6 +225,18 @@ impl Ring {
         }
     }
 
+    /// What the completion that is so many places off carries.
+    #[inline(always)]
+    pub(super) fn ahead(&self, places: usize) -> Option<u64> {
+        // SAFETY: as in `pop`.
+        unsafe {
+            let tail = (*self.cq_tail).load(Ordering::Acquire);
+            let at = self.head.wrapping_add(places as u32);
+            (places < tail.wrapping_sub(self.head) as usize)
+                .then(|| (*self.cqes.add((at & self.cq_mask) as usize)).user_data)
+        }
+    }
+
     pub(super) fn has_completions(&self) -> bool {
         // SAFETY: see `map`.
         self.head != unsafe { (*self.cq_tail).load(Ordering::Acquire) }

@@ -41,6 +41,12 @@ impl Context {
     /// Nobody.
     pub(super) const NONE: Context = Context { stack: std::ptr::null_mut(), resume: std::ptr::null() };
 
+    /// The lowest address that was in use when it was left.
+    #[inline(always)]
+    pub(super) fn stack(&self) -> *const u8 {
+        self.stack
+    }
+
     /// A context that begins with `entry(arg)` on the stack that ends at `top`. The word of the first switch is lost.
     ///
     /// # Safety

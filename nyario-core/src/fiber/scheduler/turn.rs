@@ -2,6 +2,7 @@
 
 use super::{Loop, Options, REFUSALS, SWITCHES_PER_TURN, Waiting};
 use crate::conn::ConnId;
+use crate::driver::Foreseen;
 use crate::fiber::control::{Errand, Fiber};
 use crate::fiber::table::Outcome;
 use crate::fiber::timers::TimerId;
@@ -83,6 +84,7 @@ impl<K: Kernel> Loop<K> {
             if delivered == SWITCHES_PER_TURN {
                 break;
             }
+            self.foresee();
             let Some(event) = self.with(|inner| inner.runtime.next()) else { break };
             delivered += 1;
             match event {
@@ -113,6 +115,19 @@ impl<K: Kernel> Loop<K> {
                 inner.stacks.trim();
             }
         });
+    }
+
+    /// Has the memory of those who are likely to run next come closer.
+    #[inline(always)]
+    fn foresee(&self) {
+        let Foreseen { soon, later } = self.with(|inner| inner.runtime.foresee());
+        if let Some(fiber) = later {
+            Fiber::fetch(fiber as *const Fiber);
+        }
+        if let Some(fiber) = soon {
+            // SAFETY: whoever waits for an operation is suspended.
+            unsafe { Fiber::fetch_stack(fiber as *const Fiber) };
+        }
     }
 
     /// The first of those that are ready, while the credit lasts. They run in the order in which they became ready, so
