@@ -277,6 +277,11 @@ impl Code {
         self.is_message() || matches!(self, Code::Recv | Code::Send | Code::Accept | Code::AcceptMulti | Code::Connect)
     }
 
+    /// Whether it is a receive into one buffer.
+    pub(super) fn receives(self) -> bool {
+        matches!(self, Code::Read | Code::Recv)
+    }
+
     /// Whether it is a socket's call with flags.
     pub(super) fn is_message(self) -> bool {
         matches!(self, Code::RecvWith | Code::RecvMsg | Code::SendWith | Code::SendMsg)

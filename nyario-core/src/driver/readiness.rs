@@ -394,7 +394,7 @@ fn deliver<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32) -> Option<Compl
     let index = record.read.first();
     let op = &slab[index];
     let (Request { ptr, len, code, .. }, waiter) = (op.request, op.waiter);
-    if !matches!(code, Code::Read | Code::Recv) {
+    if !code.receives() {
         return None;
     }
     // SAFETY: the operation has not completed, so its buffer is still lent.

@@ -159,7 +159,7 @@ impl Uring {
             return None;
         }
         debug_assert!(op.state == State::InFlight);
-        self.learn(record, op.request.len, cqe);
+        self.learn(record, op.request.len, cqe.res, cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0);
         let waiter = op.waiter;
         if op.timer != NONE {
             timers.remove(slab, index);

@@ -216,9 +216,12 @@ impl Uring {
             ..Sqe::default()
         };
         let poll = |events| Sqe { opcode: abi::OP_POLL_ADD, fd, op_flags: events, ..Sqe::default() };
-        let socket = ledger.fds.at(fd).kind == Kind::Socket;
-        if code.is_message() || (code == Code::Writev && socket) {
-            // The ring's vectored write raises SIGPIPE on a socket, so it only waits for the room. Flags and control data
+        let record = ledger.fds.at(fd);
+        let socket = record.kind == Kind::Socket;
+        let bulk = socket && code.receives() && record.direct > 0 && len > RIDE_MAX;
+        if bulk || code.is_message() || (code == Code::Writev && socket) {
+            // The ring would receive for many connections before the first of them sees its bytes, which have left the cache
+            // by then. Its vectored write raises SIGPIPE on a socket, so it only waits for the room. Flags and control data
             // mean to a try what they mean to the call.
             ledger.slab[index].polling = true;
         }
@@ -410,9 +413,11 @@ impl Uring {
                 ledger.slab[index].polling = true;
                 return Verdict::Again;
             }
-            if request.code.side() == Side::Read && result >= 0 {
+            match request.code {
+                code if result < 0 || code.side() != Side::Read => {}
+                code if code.receives() => self.learn(known, request.len, result, false),
                 // What follows may be there already.
-                known.ready |= ready::READ;
+                _ => known.ready |= ready::READ,
             }
             return match request.code {
                 Code::AcceptMulti if result >= 0 && cancelled => Verdict::Last(result),
@@ -458,7 +463,7 @@ impl Uring {
                 Verdict::Again
             }
             (Code::Read | Code::Recv, count) if count >= 0 => {
-                self.learn(known, request.len, cqe);
+                self.learn(known, request.len, count, cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0);
                 Verdict::Finish(count)
             }
             (_, result) => Verdict::Finish(result),

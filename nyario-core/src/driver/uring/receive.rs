@@ -7,12 +7,13 @@
 //!          \
 //!           neither: wait, and let the kernel receive
 //!              ours, and not greedy ---> multishot, into provided buffers (armed once, serves many reads)
+//!              in bulk ----------------> poll, and recv once the reader is next
 //!              anything else ----------> single-shot, into the reader's own buffer
 //! ```
 //!
 //! A multishot receive suits messages. Bulk data, which shows by filling a whole buffer, goes to the reader directly for
-//! a while: in larger pieces, and nothing is copied. A receive that outruns its reader is stopped as well, after
-//! [`QUEUE_MAX`] buffers, so one connection cannot take them all.
+//! a while: in larger pieces, nothing is copied, and the bytes are in the cache when the reader sees them. A receive that
+//! outruns its reader is stopped as well, after [`QUEUE_MAX`] buffers, so one connection cannot take them all.
 
 use super::{Uring, tag, user_data};
 use crate::driver::Harvest;
@@ -69,7 +70,7 @@ impl Uring {
         }
         // SAFETY: whoever submitted lends the buffers until the operation completes.
         let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
-        let counted = matches!(request.code, Code::Read | Code::Recv) && record.drains;
+        let counted = request.code.receives() && record.drains;
         // A short read has drained a socket.
         if result == -libc::EAGAIN || (counted && result > 0 && (result as usize) < request.len) {
             record.ready &= !ready::READ;
@@ -311,15 +312,16 @@ impl Uring {
         harvest
     }
 
-    /// Learns from a single-shot receive what the next read should expect.
+    /// Learns from a single receive of so many bytes what the next read should expect. `more` says that the kernel has seen
+    /// some behind them.
     #[inline]
-    pub(super) fn learn(&self, record: &mut FdRecord, room: usize, cqe: Cqe) {
-        if cqe.flags & abi::CQE_F_SOCK_NONEMPTY != 0 || cqe.res as usize == room {
+    pub(super) fn learn(&self, record: &mut FdRecord, room: usize, count: i32, more: bool) {
+        if more || count as usize == room {
             record.ready |= ready::READ;
         } else if record.drains {
             record.ready &= !ready::READ;
         }
-        let small = self.buffers.as_ref().is_some_and(|buffers| (cqe.res as u32) < buffers.size());
+        let small = self.buffers.as_ref().is_some_and(|buffers| (count as u32) < buffers.size());
         record.direct = if small { record.direct.saturating_sub(1) } else { DIRECT_READS };
     }
 }
