@@ -16,6 +16,7 @@ mod attempt;
 mod blocking;
 mod carries;
 mod config;
+mod descriptors;
 mod embedding;
 mod epoll;
 mod fds;
@@ -30,9 +31,11 @@ mod op;
 mod pacer;
 mod readiness;
 mod slab;
+mod standing;
 mod statistics;
 mod timer;
 mod transfer;
+mod tries;
 mod uring;
 mod wake;
 
@@ -50,11 +53,11 @@ pub use wake::Waker;
 use crate::sys::{Errno, Fd, Kernel, check, portable};
 use crate::trace;
 use epoll::Epoll;
-use fds::{Kind, ready};
+use fds::Kind;
 use kqueue::Kqueue;
 use ledger::Ledger;
 use list::{Index, NONE};
-use op::{Code, Reason, Request, Side, State};
+use op::{Code, Reason, Request, State};
 use pacer::Pacer;
 use readiness::{Poller, Readiness};
 use std::collections::VecDeque;
@@ -267,36 +270,6 @@ impl<K: Kernel> Driver<K> {
         submitted
     }
 
-    /// Carries a socket's call with flags out if that can be done at once; `-EAGAIN` when it would have to wait, or
-    /// when others wait before it. What `MSG_DONTWAIT` asks for.
-    ///
-    /// # Safety
-    ///
-    /// The operation's pointers must be valid.
-    pub unsafe fn attempt(&mut self, op: Op) -> i32 {
-        let request = Request::new(op);
-        debug_assert!(request.code.is_message());
-        let fd = request.fd;
-        let side = request.code.side();
-        let Some(record) = self.ledger.fds.known(fd).filter(|record| record.owned) else {
-            // SAFETY: forwarded from the caller. The driver holds nothing of what is not its own.
-            return unsafe { attempt::attempt(&self.ledger.kernel, Kind::Socket, true, &request) };
-        };
-        if record.closing {
-            return -libc::EBADF;
-        }
-        if !record.queue(side).is_empty() {
-            return -libc::EAGAIN;
-        }
-        // Nobody has to have been told of what is there by now.
-        record.ready |= if side == Side::Read { ready::READ } else { ready::WRITE };
-        if !record.multishot.is_off() && self.peek(fd).is_empty() {
-            self.look(Some(0));
-            self.absorb();
-        }
-        self.try_known(&request).unwrap_or(-libc::EAGAIN)
-    }
-
     /// Begins an operation on a descriptor that is a pipe's, or that we did not open. In the latter case its number may have
     /// come to another file since the last time, so nothing waits on it, and nothing that could block is tried, before that
     /// has been looked at.
@@ -323,201 +296,6 @@ impl<K: Kernel> Driver<K> {
         match &mut self.backend {
             Backend::Uring(uring) => uring.submit(&mut self.ledger, request, waiter),
             Backend::Readiness(readiness) => readiness.submit(&mut self.ledger, request, waiter),
-        }
-    }
-
-    /// Reads into `buf` if something is at hand; `-EAGAIN` otherwise. Never waits for anything but a disk, and says
-    /// nothing of the future: submit [`Op::AtHand`] to be told when to ask again.
-    #[inline]
-    pub fn try_read(&mut self, fd: Fd, buf: &mut [u8]) -> i32 {
-        self.try_now(Op::Read { fd, buf: buf.as_mut_ptr(), len: buf.len() })
-    }
-
-    /// Whether [`try_read`](Self::try_read) of a descriptor of the driver's own would say `-EAGAIN`, as far as is known without
-    /// asking the kernel.
-    #[inline]
-    pub fn would_wait(&mut self, fd: Fd) -> bool {
-        self.ledger.fds.known(fd).is_some_and(|record| record.would_wait())
-    }
-
-    /// Writes what can be written at once; `-EAGAIN` when that is nothing.
-    #[inline]
-    pub fn try_write(&mut self, fd: Fd, buf: &[u8]) -> i32 {
-        self.try_now(Op::Write { fd, buf: buf.as_ptr(), len: buf.len() })
-    }
-
-    /// Like [`try_write`](Self::try_write), from several buffers, at most 1024.
-    ///
-    /// # Safety
-    ///
-    /// Each buffer must be valid for reads until the call returns.
-    pub unsafe fn try_writev(&mut self, fd: Fd, iov: &[libc::iovec]) -> i32 {
-        self.try_now(Op::Writev { fd, iov: iov.as_ptr(), count: iov.len() })
-    }
-
-    #[inline(always)]
-    fn try_now(&mut self, op: Op) -> i32 {
-        let request = Request::new(op);
-        if let Err(error) = self.adopt(request.fd) {
-            return error.result();
-        }
-        if self.ledger.fds.at(request.fd).kind != Kind::Socket && !self.ledger.is_same(request.fd) {
-            return -libc::EAGAIN;
-        }
-        match self.try_known(&request) {
-            // The number is no longer the socket's that it was: whoever waits for it now will be told what it is.
-            Some(result) if result == -libc::ENOTSOCK && !self.ledger.is_same(request.fd) => -libc::EAGAIN,
-            Some(result) => result,
-            None => -libc::EAGAIN,
-        }
-    }
-
-    #[inline]
-    fn try_known(&mut self, request: &Request) -> Option<i32> {
-        match &mut self.backend {
-            Backend::Uring(uring) => uring.try_now(&mut self.ledger, request),
-            Backend::Readiness(readiness) => readiness.try_now(&mut self.ledger, request),
-        }
-    }
-
-    /// Received bytes of the descriptor that wait in the driver's own memory, without using them up; they stay there
-    /// until the next call of the driver. Empty on a backend that receives nothing ahead.
-    #[inline]
-    pub fn peek(&mut self, fd: Fd) -> &[u8] {
-        match &mut self.backend {
-            Backend::Uring(uring) => self.ledger.fds.known(fd).map_or(&[], |record| uring.peek(record)),
-            Backend::Readiness(_) => &[],
-        }
-    }
-
-    /// Tells the lives of a number apart, for whoever does in several goes what concerns one of them: it is another once
-    /// the descriptor has been closed.
-    #[inline]
-    pub fn life(&self, fd: Fd) -> u16 {
-        self.ledger.fds.closes(fd)
-    }
-
-    /// Uses up `count` of the bytes that [`peek`](Self::peek) showed.
-    ///
-    /// # Panics
-    ///
-    /// When `count` is more than it showed.
-    #[inline]
-    pub fn consume(&mut self, fd: Fd, count: usize) {
-        if count > 0 {
-            let Backend::Uring(uring) = &mut self.backend else { panic!("nothing was shown") };
-            uring.consume(self.ledger.fds.at(fd), count);
-        }
-    }
-
-    /// Makes a socket or an end of a pipe that nyario has just opened its own: whoever reads it reads it through the driver,
-    /// which may therefore receive ahead where that loses nothing. Whatever was known of the number belongs to an older file
-    /// and ends with `-EBADF`.
-    ///
-    /// # Errors
-    ///
-    /// When the backend cannot register it, the kernel's reason; it stays open.
-    pub fn own(&mut self, fd: Fd, nonblocking: bool, carries: Carries) -> Result<(), Errno> {
-        self.disown(fd);
-        let kind = if carries == Carries::PipedBytes { Kind::Stream } else { Kind::Socket };
-        let record = self.ledger.fds.open(fd, kind);
-        record.owned = true;
-        record.ahead = carries == Carries::Bytes;
-        record.drains = carries != Carries::Messages;
-        record.nonblocking = nonblocking;
-        match &mut self.backend {
-            // What is there already is reported as the first edge.
-            Backend::Readiness(readiness) => {
-                record.ready = ready::WRITE;
-                if kind == Kind::Stream {
-                    // A pipe has one way, and only a try says that it was the wrong one.
-                    record.ready |= ready::READ;
-                }
-                let registered = readiness.register(&mut self.ledger, fd);
-                registered.inspect_err(|_| self.ledger.fds.vacate(fd))
-            }
-            Backend::Uring(_) => Ok(()),
-        }
-    }
-
-    /// Whether the descriptor is the driver's: it may hold bytes of it.
-    pub fn owns(&mut self, fd: Fd) -> bool {
-        self.ledger.fds.known(fd).is_some_and(|record| record.owned)
-    }
-
-    /// Whether the descriptor is a file's, which is always ready, and whose reads may have to go to the disk.
-    pub fn is_file(&mut self, fd: Fd) -> bool {
-        self.adopt(fd).is_ok() && self.ledger.fds.at(fd).kind == Kind::File
-    }
-
-    /// Ends what waits on a number whose file is gone, and forgets it.
-    fn disown(&mut self, fd: Fd) {
-        if self.ledger.fds.known(fd).is_none() {
-            return;
-        }
-        self.evict(fd, Reason::Stale);
-        // The kernel's operations hold the old file, not the number; they have to be gone before the record can
-        // serve another. That a descriptor was closed behind our back is rare enough for waiting here.
-        while self.ledger.fds.at(fd).in_flight != 0 {
-            self.look(Some(1_000_000));
-            self.absorb();
-        }
-        if let Backend::Uring(uring) = &mut self.backend {
-            uring.release(&mut self.ledger, fd);
-        }
-        self.ledger.fds.vacate(fd);
-    }
-
-    #[inline]
-    fn adopt(&mut self, fd: Fd) -> Result<(), Errno> {
-        if self.ledger.fds.knows(fd) {
-            return Ok(());
-        }
-        let (_, fresh) = self.ledger.adopt(fd)?;
-        match &mut self.backend {
-            Backend::Readiness(readiness) if fresh => {
-                let registered = readiness.register(&mut self.ledger, fd);
-                registered.inspect_err(|_| self.ledger.fds.vacate(fd))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn close(&mut self, request: Request, waiter: u64) -> Submitted {
-        let fd = request.fd;
-        self.ledger.fds.is_closed(fd);
-        let Some(record) = self.ledger.fds.known(fd) else {
-            return Submitted::Done(self.ledger.kernel.close(fd));
-        };
-        if record.closing {
-            return Submitted::Done(-libc::EBADF);
-        }
-        record.closing = true;
-        self.evict(fd, Reason::Closed);
-        if self.ledger.fds.at(fd).in_flight == 0 {
-            let result = self.ledger.kernel.close(fd);
-            self.ledger.fds.vacate(fd);
-            return Submitted::Done(result);
-        }
-        let id = self.ledger.slab.insert_id(request, waiter);
-        self.ledger.fds.at(fd).closer = id.index;
-        Submitted::Pending(id)
-    }
-
-    /// Ends everything on a descriptor; what the kernel holds ends with its completion.
-    fn evict(&mut self, fd: Fd, reason: Reason) {
-        match &mut self.backend {
-            Backend::Uring(uring) => {
-                self.ledger.evict(fd, reason, |ledger, index| uring.abort(ledger, index));
-                uring.release(&mut self.ledger, fd);
-            }
-            Backend::Readiness(readiness) => {
-                self.ledger.evict(fd, reason, |_, _| unreachable!("it lends nothing to the kernel"));
-                if !self.ledger.fds.at(fd).owned {
-                    // Whoever opened it may have a duplicate, which would keep the registration alive past the close.
-                    readiness.forget(&self.ledger.kernel, fd);
-                }
-            }
         }
     }
 
@@ -673,105 +451,10 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Carries an operation out while the thread waits, on a descriptor of which the driver may hold bytes; `None`
-    /// says that the kernel can be asked as well. Whatever else ends meanwhile is handed out later.
-    ///
-    /// # Safety
-    ///
-    /// As [`submit`](Self::submit), until the call returns.
-    pub unsafe fn perform(&mut self, op: Op) -> Option<i32> {
-        if !self.owns(Request::new(op).fd) {
-            return None;
-        }
-        // SAFETY: forwarded from the caller.
-        match unsafe { self.submit(op, CALLER, 0) } {
-            Submitted::Done(result) => Some(result),
-            Submitted::Pending(id) => Some(self.wait_for(id)),
-        }
-    }
-
-    /// Closes while the thread waits; see [`Op::Close`].
-    pub fn close_now(&mut self, fd: Fd) -> i32 {
-        match self.close(Request::new(Op::Close { fd }), CALLER) {
-            Submitted::Done(result) => result,
-            Submitted::Pending(id) => self.wait_for(id),
-        }
-    }
-
-    /// Waits, with the thread, for the end of an operation that was begun for [`CALLER`].
-    fn wait_for(&mut self, id: OpId) -> i32 {
-        loop {
-            let ended = match self.ledger.slab.find(id) {
-                Some(index) => self.ledger.take_done(index),
-                None => {
-                    let place = self.early.iter().position(|completion| completion.waiter == CALLER);
-                    place.and_then(|place| self.early.remove(place))
-                }
-            };
-            match ended {
-                Some(completion) => return completion.result,
-                None => self.look(None),
-            }
-            self.absorb();
-        }
-    }
-
     /// Whether the kernel may still write to anything of ours.
     fn is_lent(&mut self) -> bool {
         let listening = matches!(&self.backend, Backend::Uring(uring) if uring.is_listening());
         listening || (0..self.ledger.fds.len() as Fd).any(|fd| self.ledger.fds.at(fd).in_flight != 0)
-    }
-
-    /// Works off the kernel's events without handing anything out.
-    fn absorb(&mut self) {
-        // With one result in the list, those to come join it, where their operations can still be told: a connection
-        // that nobody takes is to be closed with the driver.
-        let first = self.ledger.slab.insert(Request::new(Op::Park), 0);
-        self.ledger.finish(first, 0);
-        loop {
-            let harvest = match &mut self.backend {
-                Backend::Uring(uring) => uring.harvest(&mut self.ledger),
-                Backend::Readiness(readiness) => readiness.harvest(&mut self.ledger),
-            };
-            match harvest {
-                Harvest::Idle => break,
-                Harvest::Quiet => {}
-                Harvest::Complete(completion) => self.early.push_back(completion),
-            }
-        }
-        self.ledger.take_done(first);
-    }
-
-    /// Looks for descriptors that were closed without a word to us, at most `limit` at a time, and ends what waits
-    /// on them with `-EBADF`, or with `-ESTALE` what was [vouched](Self::submit_vouched) for.
-    pub fn sweep(&mut self, limit: usize) {
-        let mut limit = limit;
-        while let Some(fd) = self.ledger.find_stale(&mut limit) {
-            self.disown(fd);
-        }
-    }
-
-    /// Sees to it that a wait ends once so many nanoseconds have passed, or what is left of those that an earlier call named.
-    /// `false` where the kernel has nothing for that: the wait needs a limit then.
-    pub fn pace(&mut self, nanos: u64) -> bool {
-        let Ledger { kernel, pacer, .. } = &mut self.ledger;
-        match (pacer.arm(kernel, nanos), &mut self.backend) {
-            (None, _) => return false,
-            // A poll of the ring's is over once it has said something.
-            (Some(Some(fd)), Backend::Uring(uring)) => uring.watch_pacer(kernel, fd),
-            (Some(_), _) => {}
-        }
-        true
-    }
-
-    /// Whether the time has come that [`pace`](Self::pace) named, and nobody has been told.
-    pub fn take_pace(&mut self) -> bool {
-        self.ledger.pacer.take_due()
-    }
-
-    /// Whether there are descriptors that only a sweep would find gone.
-    pub fn wants_sweeping(&self) -> bool {
-        !self.ledger.fds.identities.is_empty()
     }
 
     /// Operations that were begun and whose completion has not been handed out.

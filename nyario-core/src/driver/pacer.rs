@@ -4,6 +4,8 @@
 //! twentieth of what a message costs over epoll, and a tenth over io_uring. A timer of its own is armed once for every
 //! sweep, however many waits there are until then.
 
+use super::ledger::Ledger;
+use super::{Backend, Driver};
 use crate::sys::{Fd, Kernel};
 
 /// A timerfd that the backend watches.
@@ -68,5 +70,25 @@ impl Pacer {
         if self.fd >= 0 {
             kernel.close(self.fd);
         }
+    }
+}
+
+impl<K: Kernel> Driver<K> {
+    /// Sees to it that a wait ends once so many nanoseconds have passed, or what is left of those that an earlier call named.
+    /// `false` where the kernel has nothing for that: the wait needs a limit then.
+    pub fn pace(&mut self, nanos: u64) -> bool {
+        let Ledger { kernel, pacer, .. } = &mut self.ledger;
+        match (pacer.arm(kernel, nanos), &mut self.backend) {
+            (None, _) => return false,
+            // A poll of the ring's is over once it has said something.
+            (Some(Some(fd)), Backend::Uring(uring)) => uring.watch_pacer(kernel, fd),
+            (Some(_), _) => {}
+        }
+        true
+    }
+
+    /// Whether the time has come that [`pace`](Self::pace) named, and nobody has been told.
+    pub fn take_pace(&mut self) -> bool {
+        self.ledger.pacer.take_due()
     }
 }
