@@ -6,6 +6,9 @@ FLOOR_CFLAGS ?= -std=c11 -O2 -Wall -Wextra -Werror
 
 BENCH_OUT := target/bench
 FLOORS := $(BENCH_OUT)/floor-epoll $(BENCH_OUT)/floor-uring $(BENCH_OUT)/floor-uring_single $(BENCH_OUT)/floor-proxy
+# The servers of others, as far as their compilers and headers are at hand.
+PEERS := $(if $(wildcard /usr/include/uv.h),libuv) $(if $(shell command -v go),go go-proxy)
+PEERS := $(PEERS:%=$(BENCH_OUT)/peer-%)
 COMPARE := $(CARGO) run --quiet --release --package nyario-bench --bin nyario-compare --
 
 $(BENCH_OUT):
@@ -34,10 +37,8 @@ bench-steady: build floors
 bench-report: build floors $(PEERS) peers-rust
 	$(CARGO) build --release --package nyario-bench
 	scripts/bench-report
-# nyario in C beside the servers of others, as far as their compilers and headers are at hand.
-PEERS := $(if $(wildcard /usr/include/uv.h),libuv) $(if $(shell command -v go),go go-proxy)
-PEERS := $(PEERS:%=$(BENCH_OUT)/peer-%)
 
+# nyario in C beside the servers of others.
 .PHONY: bench-peers peers-rust
 bench-peers: library examples floors $(PEERS) peers-rust
 	$(CARGO) build --release --package nyario-bench
