@@ -78,6 +78,8 @@ pub(super) struct FdRecord {
     pub(super) drains: bool,
     /// Reads that still go straight into the caller's buffer before provided buffers are tried again.
     pub(super) direct: u8,
+    /// Reads that fill the caller's buffer and are not followed by a try, as the last such try was in vain (uring only).
+    pub(super) untried: u8,
     /// Operations (and the multishot receive) that the kernel holds.
     pub(super) in_flight: u32,
     pub(super) read: List,
@@ -107,6 +109,7 @@ impl FdRecord {
         nonblocking: false,
         drains: false,
         direct: 0,
+        untried: 0,
         in_flight: 0,
         read: List::EMPTY,
         write: List::EMPTY,

@@ -71,6 +71,9 @@ impl Uring {
         // SAFETY: whoever submitted lends the buffers until the operation completes.
         let result = unsafe { attempt(&ledger.kernel, record.kind, record.nonblocking, request) };
         let counted = request.code.receives() && record.drains;
+        if result == -libc::EAGAIN && record.direct > 0 {
+            record.untried = DIRECT_READS;
+        }
         // A short read has drained a socket.
         if result == -libc::EAGAIN || (counted && result > 0 && (result as usize) < request.len) {
             record.ready &= !ready::READ;
@@ -316,9 +319,11 @@ impl Uring {
     /// some behind them.
     #[inline]
     pub(super) fn learn(&self, record: &mut FdRecord, room: usize, count: i32, more: bool) {
-        if more || count as usize == room {
+        let full = count as usize == room;
+        if more || (full && record.untried == 0) {
             record.ready |= ready::READ;
-        } else if record.drains {
+        } else if full || record.drains {
+            record.untried = record.untried.saturating_sub(full.into());
             record.ready &= !ready::READ;
         }
         let small = self.buffers.as_ref().is_some_and(|buffers| (count as u32) < buffers.size());
