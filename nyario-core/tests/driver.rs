@@ -22,7 +22,8 @@ scenarios!(on_config: a_read_waits_for_bytes, bytes_at_hand, what_is_at_hand_can
     nothing_is_lost_while_a_number_begins_anew,
     results_at_hand_do_not_keep_the_kernels_back, who_vouched_for_a_number_is_told_that_it_is_another, a_number_that_is_vouched_for_is_waited_for_as_it_is,
     reads_that_are_vouched_for_are_served_in_turn,
-    an_event_of_an_older_life_is_not_told, a_poll_that_the_kernel_refuses_tells_why_it_was_ended, a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
+    an_event_of_an_older_life_is_not_told, a_poll_that_the_kernel_refuses_tells_why_it_was_ended,
+    a_foreign_loop_sees_when_a_turn_is_due, a_crowd_of_operations);
 
 fn driver(config: &Config) -> Driver<Masked> {
     Driver::new(Masked, config).unwrap()

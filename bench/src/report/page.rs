@@ -10,9 +10,9 @@ use crate::plan::Kind;
 const MEASURED: &str = "\
 What counts is the processor time of the server per message, in the kernel and outside, while client and server share one
 core: that repeats where throughput over loopback does not. Each round runs every server once, in an order of its own (echo
-and HTTP over up to 500 connections: all servers stay, and take twenty short turns each), and each figure is a ratio to `FLOOR` in the same round, which is the least that one thread of C can do with epoll. The tables
-have the median over the rounds and, in brackets, the smallest and the largest ratio; beside the floor's 1 stand its
-microseconds. Where the brackets are wide, the machine was not quiet, and differences as small as they are mean nothing.
+and HTTP over up to 500 connections: all servers stay, and take twenty short turns each), and each figure is a ratio to
+`FLOOR` in the same round, which is the least that one thread of C can do with epoll. The tables have the median over
+the rounds and, in brackets, the smallest and the largest ratio; beside the floor's 1 stand its microseconds. Where the brackets are wide, the machine was not quiet, and differences as small as they are mean nothing.
 \"4096 over 50\" is the ratio over 4096 connections divided by that over 50: what more connections cost a server beyond what
 they cost the floor, and in the floor's row what they cost the floor.
 

@@ -140,7 +140,7 @@ impl<K: Kernel> Driver<K> {
     ///
     /// The kernel's own, when it has no descriptor or memory left, or when a backend was insisted on that it denies.
     pub fn new(kernel: K, config: &Config) -> Result<Driver<K>, Errno> {
-        let (backend, waker) = match config.backend {
+        let (mut backend, waker) = match config.backend {
             Some(kind) => begin(&kernel, config, kind)?,
             None if cfg!(not(target_os = "linux")) => begin(&kernel, config, BackendKind::Kqueue)?,
             None => match begin(&kernel, config, BackendKind::Uring) {
@@ -152,7 +152,6 @@ impl<K: Kernel> Driver<K> {
             },
         };
         // Before any number is known to the table: a sweep that finds another file at one forgets what watches it.
-        let mut backend = backend;
         let pacer = match &mut backend {
             Backend::Uring(_) => Pacer::new(&kernel, |_| true),
             Backend::Readiness(readiness) => readiness.new_pacer(&kernel),

@@ -104,12 +104,6 @@ impl Fiber {
         }
     }
 
-    /// Fetches the control block into the cache; the fiber may be anybody's, or nobody.
-    #[inline(always)]
-    pub(super) fn fetch(fiber: *const Fiber) {
-        fetch(fiber);
-    }
-
     /// Fetches into the cache what the fiber will touch of its stack first: the frames that led to where it was suspended.
     ///
     /// # Safety

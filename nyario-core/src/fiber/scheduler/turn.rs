@@ -1,6 +1,7 @@
 //! Running: turn after turn, until there is nothing left to run, and the orderly end.
 
 use super::{Loop, Options, REFUSALS, SWITCHES_PER_TURN, Waiting};
+use crate::cache::fetch;
 use crate::conn::ConnId;
 use crate::driver::Foreseen;
 use crate::fiber::control::{Errand, Fiber};
@@ -122,7 +123,7 @@ impl<K: Kernel> Loop<K> {
     fn foresee(&self) {
         let Foreseen { soon, later } = self.with(|inner| inner.runtime.foresee());
         if let Some(fiber) = later {
-            Fiber::fetch(fiber as *const Fiber);
+            fetch(fiber as *const Fiber);
         }
         if let Some(fiber) = soon {
             // SAFETY: whoever waits for an operation is suspended.
