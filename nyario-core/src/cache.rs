@@ -2,7 +2,7 @@
 
 /// Has the cache line at an address fetched, which may be any address: a bad one does nothing. Nobody waits for it.
 #[inline(always)]
-pub(crate) fn fetch<T>(at: *const T) {
+pub fn fetch<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a hint to the processor; nothing is read.
     unsafe {

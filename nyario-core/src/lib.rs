@@ -16,7 +16,7 @@
 //! A host with fibers of its own, such as the Ruby extension, builds on [`runtime`]; everyone else wants
 //! [`fiber::Loop`].
 
-mod cache;
+pub mod cache;
 pub mod conn;
 pub mod driver;
 pub mod fiber;

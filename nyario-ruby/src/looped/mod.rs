@@ -4,6 +4,7 @@
 //!   waiter    a fiber's place: what it waits for, what it is to be told, its job
 //!   places    which fiber is where
 //!   switch    who runs next, and how control gets there
+//!   foresight what those who run next will need
 //!   park      how a fiber waits: for an operation, for somebody, or for its turn
 //!   raising   what is raised in a fiber from elsewhere
 //!   vouching  which descriptors need no second look
@@ -13,6 +14,7 @@
 //! ```
 
 mod bereft;
+mod foresight;
 mod marking;
 mod park;
 mod places;

@@ -1,5 +1,6 @@
 //! Which fiber is where.
 
+use super::foresight::Traces;
 use super::waiter::{Job, NO_SLOT, Slot, Waiter};
 use super::{Looped, QNIL};
 use rb_sys::VALUE;
@@ -28,14 +29,23 @@ impl Looped {
         u64::from(self.waiters[slot as usize].sequence) << 34 | u64::from(slot) << 2
     }
 
+    /// The slot that a [`word`](Self::word) tells.
+    #[inline(always)]
+    pub(super) fn slot_of(word: u64) -> Slot {
+        (word >> 2) as u32
+    }
+
     pub(crate) fn enter(&mut self, fiber: VALUE) -> Slot {
+        // SAFETY: what enters is a fiber that lives, or nil.
+        let traces = unsafe { Traces::of(fiber) };
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.waiters[slot as usize].fiber = fiber;
+                let waiter = &mut self.waiters[slot as usize];
+                (waiter.fiber, waiter.traces) = (fiber, traces);
                 slot
             }
             None => {
-                self.waiters.push(Waiter::new(fiber));
+                self.waiters.push(Waiter::new(fiber, traces));
                 (self.waiters.len() - 1) as Slot
             }
         };

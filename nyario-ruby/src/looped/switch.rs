@@ -90,11 +90,12 @@ unsafe fn next(looped: *mut Looped) -> Slot {
                     return slot;
                 }
             }
+            (*looped).foresee();
             match (*looped).runtime.next() {
                 None if (*looped).ready.is_empty() => return NO_SLOT,
                 None => (*looped).round = (*looped).ready.len(),
                 Some(Event::Resume { waiter, result }) => {
-                    let slot = (waiter >> 2) as u32;
+                    let slot = Looped::slot_of(waiter);
                     let known = &mut (&mut (*looped).waiters)[slot as usize];
                     if u64::from(known.sequence) == waiter >> 34 && known.op != OpId::NONE {
                         known.op = OpId::NONE;
@@ -134,6 +135,7 @@ unsafe fn next(looped: *mut Looped) -> Slot {
 pub(crate) unsafe fn give_way(looped: *mut Looped, me: Slot) -> c_int {
     // SAFETY: as above.
     unsafe {
+        (*looped).leave_traces(me);
         loop {
             let to = next(looped);
             if to == me {

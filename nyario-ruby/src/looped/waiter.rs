@@ -1,5 +1,6 @@
 //! A fiber's place in its loop.
 
+use super::foresight::Traces;
 use nyario_core::conn::ConnId;
 use nyario_core::driver::OpId;
 use rb_sys::VALUE;
@@ -74,10 +75,11 @@ pub(crate) struct Waiter {
     pub(super) shielded: bool,
     /// For a fiber that Ruby code made: the fiber of the loop's that has resumed it.
     pub(super) within: Slot,
+    pub(super) traces: Traces,
 }
 
 impl Waiter {
-    pub(super) fn new(fiber: VALUE) -> Waiter {
+    pub(super) fn new(fiber: VALUE, traces: Traces) -> Waiter {
         Waiter {
             fiber,
             sequence: 0,
@@ -91,6 +93,7 @@ impl Waiter {
             interrupted: false,
             shielded: false,
             within: NO_SLOT,
+            traces,
         }
     }
 }
