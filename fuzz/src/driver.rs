@@ -66,7 +66,7 @@ pub fn driver(bytes: &[u8]) {
     };
     let mut config = Config { backend: Some(backend), buffers: 8, buffer_size: 64, ..Config::default() };
     if choice & 2 != 0 {
-        config = Config { submissions: 2, completions: 4, buffers: 2, buffer_size: 16, ..config };
+        config = Config { submissions: 2, completions: 4, buffers: 2, buffer_size: 16, few: 0, ..config };
     }
     let driver = Driver::new(model.clone(), &config).expect("the model has every backend");
     let mut rig = Rig { model, driver, pairs: Vec::new(), pending: BTreeMap::new(), waiter: 0 };

@@ -1,9 +1,9 @@
 //! How many system calls things cost, which the model counts exactly.
 
-use nyario_core::driver::{BackendKind, Config, Driver};
+use nyario_core::driver::{BackendKind, Carries, Config, Driver, Op, Submitted};
 use nyario_core::fiber::{Loop, Options};
 use nyario_core::net;
-use nyario_core::sys::Fd;
+use nyario_core::sys::{Fd, Kernel};
 use nyario_sim::model::{Character, Model};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -71,6 +71,89 @@ fn a_message_costs_three_calls_on_epoll() {
 fn a_message_costs_three_calls_on_kqueue() {
     let calls = calls_per_message(BackendKind::Kqueue);
     assert!(calls <= 305, "{calls} calls for a hundred messages");
+}
+
+/// Peers that speak again only once they have been answered, over a ring.
+struct Peers {
+    model: Model,
+    driver: Driver<Model>,
+    pairs: Vec<(Fd, Fd)>,
+    bufs: Vec<[u8; 16]>,
+}
+
+impl Peers {
+    fn new(count: usize) -> Peers {
+        let model = Model::new(1, Character::default());
+        let mut driver = Driver::new(model.clone(), &config(BackendKind::Uring)).unwrap();
+        let pairs: Vec<_> = (0..count).map(|_| model.pair(true, false)).collect();
+        for &(ours, _) in &pairs {
+            driver.own(ours, false, Carries::Bytes).unwrap();
+        }
+        Peers { model, driver, pairs, bufs: vec![[0; 16]; count] }
+    }
+
+    /// Each says a word after so many nanoseconds, before the driver looks where that is 0, and is answered. Tells how many
+    /// answers went out at once.
+    fn answered_at_once(&mut self, delay: u64) -> usize {
+        let mut pending = 0;
+        for (&(ours, theirs), buf) in self.pairs.iter().zip(&mut self.bufs) {
+            let op = Op::Read { fd: ours, buf: buf.as_mut_ptr(), len: buf.len() };
+            // SAFETY: each buffer stays until its read is over, which is awaited.
+            match unsafe { self.driver.submit(op, 0, 0) } {
+                Submitted::Done(result) => panic!("nobody has spoken, and the result is {result}"),
+                Submitted::Pending(_) => pending += 1,
+            }
+            let speaker = self.model.clone();
+            // SAFETY: the text is valid for the call, which only reads it.
+            let speak = move || assert_eq!(unsafe { speaker.send(theirs, b"word".as_ptr(), 4, 0) }, 4);
+            if delay == 0 { speak() } else { self.model.later(delay, speak) }
+        }
+        self.await_ends(pending);
+        let mut at_once = 0;
+        for (&(ours, _), buf) in self.pairs.iter().zip(&self.bufs) {
+            // SAFETY: as above.
+            match unsafe { self.driver.submit(Op::Write { fd: ours, buf: buf.as_ptr(), len: 4 }, 0, 0) } {
+                Submitted::Done(result) => {
+                    assert_eq!(result, 4);
+                    at_once += 1;
+                }
+                Submitted::Pending(_) => {}
+            }
+        }
+        self.await_ends(self.pairs.len() - at_once);
+        at_once
+    }
+
+    fn await_ends(&mut self, mut count: usize) {
+        while count > 0 {
+            match self.driver.next() {
+                Some(end) => {
+                    assert_eq!(end.result, 4);
+                    count -= 1;
+                }
+                None => self.driver.turn(None),
+            }
+        }
+    }
+}
+
+/// An enter is worth sharing, but where it has turned out that there is nobody to share it with, the sends do not wait for
+/// it.
+#[test]
+fn few_answers_go_out_at_once() {
+    for (count, then) in [(1, 1), (4, 4), (5, 0)] {
+        let mut peers = Peers::new(count);
+        let rounds = [(); 3].map(|()| peers.answered_at_once(1000));
+        assert_eq!(rounds, [0, then, then], "{count} peers");
+    }
+}
+
+/// Whoever speaks while the loop is awake makes the enter worth sharing again.
+#[test]
+fn answers_to_hasty_peers_share_an_enter() {
+    let mut peers = Peers::new(1);
+    let rounds = [1000, 1000, 1000, 0, 0].map(|delay| peers.answered_at_once(delay));
+    assert_eq!(rounds, [0, 1, 1, 0, 0]);
 }
 
 /// Only a loop that sleeps is to be woken by a call.

@@ -83,6 +83,7 @@ impl Variant {
                 completions: 4,
                 buffers: 2,
                 buffer_size: 16,
+                few: 0,
             },
             Variant::Epoll => Config { backend: Some(BackendKind::Epoll), ..Config::default() },
             #[cfg(nyario_kqueue)]

@@ -271,6 +271,7 @@ fn config(random: &mut Random, backend: BackendKind) -> Config {
         completions: submissions * random.pick(&[1, 2, 4, 16]),
         buffers: random.pick(&[1, 2, 4, 16, 64]),
         buffer_size: random.pick(&[1, 16, 64, 1024]),
+        few: random.pick(&[0, 0, 4]),
     }
 }
 

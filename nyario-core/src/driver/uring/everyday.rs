@@ -30,7 +30,7 @@ impl Uring {
         let record = fds.at(request.fd);
         match request.code {
             Code::Write | Code::Send => {
-                if record.kind != Kind::Socket || request.len > RIDE_MAX || !record.write.is_empty() {
+                if self.sparse || record.kind != Kind::Socket || request.len > RIDE_MAX || !record.write.is_empty() {
                     return None;
                 }
                 let (index, op) = slab.insert_record(*request, waiter);
@@ -48,6 +48,7 @@ impl Uring {
                 };
                 let id = OpId { index, generation: op.generation };
                 self.ring.push(kernel, sqe);
+                self.riding += 1;
                 Some(Submitted::Pending(id))
             }
             Code::Read | Code::Recv | Code::AtHand => {

@@ -35,6 +35,13 @@ const OPCODES: [u8; 10] = [
 
 pub(super) struct Uring {
     ring: Ring,
+    /// Small sends go out at once, as an enter that they share brings nothing but their own ends: see
+    /// [`appraise`](Self::appraise).
+    sparse: bool,
+    /// What counts as few of them.
+    few: usize,
+    /// How many small sends the next enter will submit.
+    riding: usize,
     /// None where the kernel cannot have them; receives then go into the callers' own buffers.
     buffers: Option<Buffers>,
     /// What the kernel turned out to know; each is given up at its first refusal.
@@ -52,17 +59,6 @@ pub(super) struct Uring {
     signal: Option<Fd>,
     /// The kernel may have stopped doing so (see `embedding`).
     signal_spent: bool,
-}
-
-/// Whether to submit without a try. A small send costs less as one of many in the turn's enter than as a system call
-/// of its own, while a large one had better go out while its bytes are in the cache. A file is always ready, but its
-/// transfer may have to go to the disk, which the ring waits for and a try would block on.
-fn rides_along(request: &Request, kind: Kind) -> bool {
-    match kind {
-        Kind::Socket => matches!(request.code, Code::Write | Code::Send) && request.len <= RIDE_MAX,
-        Kind::File => request.code.transfers() && request.code != Code::AtHand,
-        Kind::Stream | Kind::Vacant => false,
-    }
 }
 
 /// The longest send that waits for the turn's enter.
@@ -101,6 +97,9 @@ impl Uring {
             multishot_accept: true,
             wait_first: if ring.is_cooperative() { abi::RECVSEND_POLL_FIRST } else { 0 },
             ring,
+            sparse: false,
+            few: config.few.into(),
+            riding: 0,
             buffers,
             wake,
             wake_count: Box::new(0),
@@ -144,7 +143,7 @@ impl Uring {
     fn submit_other<K: Kernel>(&mut self, ledger: &mut Ledger<K>, request: Request, waiter: u64) -> Submitted {
         let fd = request.fd;
         let side = request.code.side();
-        if !rides_along(&request, ledger.fds.at(fd).kind)
+        if !self.rides_along(&request, ledger.fds.at(fd).kind)
             && let Some(result) = self.try_now(ledger, &request)
         {
             return Submitted::Done(result);
@@ -159,6 +158,17 @@ impl Uring {
             _ => {}
         }
         ledger.pending(index)
+    }
+
+    /// Whether to submit without a try. A small send costs less as one of many in the turn's enter than as a system call
+    /// of its own, while a large one had better go out while its bytes are in the cache. A file is always ready, but its
+    /// transfer may have to go to the disk, which the ring waits for and a try would block on.
+    fn rides_along(&self, request: &Request, kind: Kind) -> bool {
+        match kind {
+            Kind::Socket => !self.sparse && matches!(request.code, Code::Write | Code::Send) && request.len <= RIDE_MAX,
+            Kind::File => request.code.transfers() && request.code != Code::AtHand,
+            Kind::Stream | Kind::Vacant => false,
+        }
     }
 
     /// Carries the operation out if nobody is before it and it may well succeed.
@@ -226,7 +236,8 @@ impl Uring {
             ledger.slab[index].polling = true;
         }
         // A try has just failed, or the last receive said that nothing follows: wait first, then transfer.
-        let first = if rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind) { 0 } else { self.wait_first };
+        let rides = self.rides_along(&ledger.slab[index].request, ledger.fds.at(fd).kind);
+        let first = if rides { 0 } else { self.wait_first };
         let mut sqe = match code {
             _ if ledger.slab[index].polling => poll(match code.side() {
                 Side::Write => libc::POLLOUT as u32,
@@ -287,13 +298,35 @@ impl Uring {
             buffers.offer();
         }
         let idle = self.ring.unsubmitted() == 0 && !self.ring.has_overflow();
-        if self.ring.has_completions() || timeout == Some(0) {
+        let has_completions = self.ring.has_completions();
+        // Something came while the sends went out: one enter would have done for both.
+        self.sparse &= !has_completions && !self.ring.holds_back();
+        if has_completions || timeout == Some(0) {
             if idle && !self.ring.must_enter() {
                 return 0;
             }
-            return self.ring.enter(&ledger.kernel, Some(0));
+            return self.enter(ledger, Some(0));
         }
-        self.ring.enter(&ledger.kernel, timeout)
+        self.enter(ledger, timeout)
+    }
+
+    fn enter<K: Kernel>(&mut self, ledger: &mut Ledger<K>, timeout: Option<u64>) -> i32 {
+        let result = self.ring.enter(&ledger.kernel, timeout);
+        let riding = std::mem::take(&mut self.riding);
+        self.appraise(riding);
+        result
+    }
+
+    /// Judges by what an enter brought whether small sends had better share the next. One that brings more than their own
+    /// ends has spared a system call. One that brings a few ends and nothing else has cost each of them an operation, a
+    /// completion and a suspension, for nothing: there are few connections, and their peers speak when they are spoken to.
+    #[inline(always)]
+    fn appraise(&mut self, riding: usize) {
+        if self.ring.ahead(self.few).is_some() {
+            self.sparse = false;
+        } else if riding > 0 && self.ring.ahead(0).is_some() && self.ring.ahead(riding).is_none() {
+            self.sparse = true;
+        }
     }
 
     fn arm_wake<K: Kernel>(&mut self, kernel: &K) {

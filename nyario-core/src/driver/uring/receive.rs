@@ -190,7 +190,7 @@ impl Uring {
                 return;
             }
             let request = ledger.slab[index].request;
-            if matches!(request.code, Code::Accept | Code::AcceptMulti) || super::rides_along(&request, record.kind) {
+            if matches!(request.code, Code::Accept | Code::AcceptMulti) || self.rides_along(&request, record.kind) {
                 return self.await_read(ledger, index);
             }
             match self.take(ledger, &request) {

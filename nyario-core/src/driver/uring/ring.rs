@@ -192,19 +192,21 @@ impl Ring {
         self.tail.wrapping_sub(unsafe { (*self.sq_head).load(Ordering::Acquire) })
     }
 
-    /// Whether the kernel holds completions back until it is entered.
+    /// Whether the kernel may hold completions back until it is entered.
     pub(super) fn must_enter(&self) -> bool {
+        self.holds_back() || self.setup_flags & abi::SETUP_TASKRUN_FLAG == 0
+    }
+
+    /// Whether the kernel says that it holds completions back until it is entered.
+    pub(super) fn holds_back(&self) -> bool {
         // SAFETY: see `map`.
-        let flags = unsafe { (*self.sq_flags).load(Ordering::Relaxed) };
-        flags & (abi::SQ_CQ_OVERFLOW | abi::SQ_TASKRUN) != 0 || self.setup_flags & abi::SETUP_TASKRUN_FLAG == 0
+        let flags = unsafe { (*self.sq_flags).load(Ordering::Acquire) };
+        flags & (abi::SQ_CQ_OVERFLOW | abi::SQ_TASKRUN) != 0
     }
 
     /// Whether everything is submitted and nothing lies here to be reaped or to be asked for.
     pub(super) fn is_settled(&self) -> bool {
-        // SAFETY: see `map`.
-        let flags = unsafe { (*self.sq_flags).load(Ordering::Acquire) };
-        let held_back = flags & (abi::SQ_CQ_OVERFLOW | abi::SQ_TASKRUN) != 0;
-        !held_back && self.unsubmitted() == 0 && !self.has_overflow() && !self.has_completions()
+        !self.holds_back() && self.unsubmitted() == 0 && !self.has_overflow() && !self.has_completions()
     }
 
     /// Takes the next completion.
