@@ -22,7 +22,7 @@ const RECORD: usize = 10;
 /// How far from [`Traces::frames`] towards lower addresses the frames reach of what gives control away, in bytes.
 const BELOW: usize = 512;
 
-/// The lines of a fiber's frames that it touches on its way back to its own code. More did not pay.
+/// The lines of a fiber's frames that it touches on its way back to its own code.
 const FRAMES: usize = 20;
 
 /// Fewer fibers than this have not left the cache.
