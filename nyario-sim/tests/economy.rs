@@ -148,6 +148,18 @@ fn few_answers_go_out_at_once() {
     }
 }
 
+/// However few: a file's transfer may have to go to the disk, and the loop does not wait for that.
+#[test]
+fn what_goes_to_a_file_waits_for_the_ring() {
+    let mut peers = Peers::new(1);
+    assert_eq!([(); 2].map(|()| peers.answered_at_once(1000)), [0, 1]);
+    let (_, file, _) = peers.model.regular();
+    // SAFETY: the text is there for as long as the program runs.
+    let submitted = unsafe { peers.driver.submit(Op::Write { fd: file, buf: b"text".as_ptr(), len: 4 }, 0, 0) };
+    assert!(matches!(submitted, Submitted::Pending(_)), "{submitted:?}");
+    peers.await_ends(1);
+}
+
 /// Whoever speaks while the loop is awake makes the enter worth sharing again.
 #[test]
 fn answers_to_hasty_peers_share_an_enter() {
