@@ -12,7 +12,8 @@ What counts is the processor time of the server per message, in the kernel and o
 core: that repeats where throughput over loopback does not. Each round runs every server once, in an order of its own (echo
 and HTTP over up to 500 connections: all servers stay, and take twenty short turns each), and each figure is a ratio to
 `FLOOR` in the same round, which is the least that one thread of C can do with epoll. The tables have the median over
-the rounds and, in brackets, the smallest and the largest ratio; beside the floor's 1 stand its microseconds. Where the brackets are wide, the machine was not quiet, and differences as small as they are mean nothing.
+the rounds and, in brackets, the smallest and the largest ratio; beside the floor's 1 stand its microseconds. Where the
+brackets are wide, the machine was not quiet, and differences as small as they are mean nothing.
 \"4096 over 50\" is the ratio over 4096 connections divided by that over 50: what more connections cost a server beyond what
 they cost the floor, and in the floor's row what they cost the floor.
 
@@ -24,8 +25,8 @@ measure again.
 
 /// What the ratios of HTTP compare.
 const HEADS: &str = "\
-nyario, Go, node, hyper, nginx and all of Ruby's servers parse each head; the floors, tokio, compio, monoio, may and libuv look
-only for where it ends.
+nyario, Go, node, hyper, nginx and all of Ruby's servers parse each head; the floors, tokio, compio, monoio, may and libuv
+look only for where it ends.
 ";
 
 /// Writes the page about these sections, whose plots are in `folder` beside it.
@@ -112,7 +113,8 @@ fn ratio(column: &Measurement, server: &str) -> String {
     }
 }
 
-/// How much more a message costs over `many` connections than over `few`, as a ratio to the floor's; the floor's own as it is.
+/// How much more a message costs over `many` connections than over `few`, as a ratio to the floor's; the floor's own as it
+/// is.
 fn grown(few: &Measurement, many: &Measurement, server: &str) -> Option<f64> {
     let (few_figures, many_figures) = (Section::figures(few, server)?, Section::figures(many, server)?);
     if few.floor == server {
