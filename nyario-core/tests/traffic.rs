@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use nyario_core::conn::Kind;
-use nyario_core::driver::Op;
+use nyario_core::driver::{BackendKind, Op};
 use nyario_core::fiber::FiberId;
 use nyario_core::net;
 use nyario_core::runtime::Start;
@@ -12,7 +12,7 @@ use nyario_core::sys::{Errno, Fd, Kernel, Linux};
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,8 +24,9 @@ scenarios!(on_loop: pipes, an_event_counter, dev_null, a_regular_file, vectors_o
     a_dead_server_leaves_its_path, a_living_server_keeps_its_path, connecting_to_nobody_is_refused,
     a_full_backlog_is_waited_for, readers_share_a_descriptor, readers_are_served_in_order, writers_share_a_descriptor,
     a_peer_that_never_reads_stalls_nobody, a_flood_is_bounded_and_stalls_nobody,
-    a_trickle_is_bounded_too, what_others_share_keeps_its_mode, an_end_right_behind_the_bytes, an_end_ends_a_read, a_reset_ends_a_read,
-    a_reset_ends_a_write, a_broken_pipe_raises_no_signal, an_operation_that_goes_on_is_no_fibers);
+    a_trickle_is_bounded_too, what_others_share_keeps_its_mode, an_end_right_behind_the_bytes, an_end_ends_a_read,
+    bytes_behind_something_urgent, a_reset_ends_a_read, a_reset_ends_a_write, a_broken_pipe_raises_no_signal,
+    an_operation_that_goes_on_is_no_fibers);
 
 fn pipes(looped: Looped) {
     let (read, write) = pipe();
@@ -642,6 +643,40 @@ fn an_end_ends_a_read(looped: Looped) {
             close(looped, &[fd]);
         });
     }
+}
+
+/// A read stops at what is urgent, and has not drained the connection for all that it is short.
+fn bytes_behind_something_urgent(looped: Looped) {
+    const BULK: usize = 60_000;
+    if looped.backend() == BackendKind::Kqueue {
+        eprintln!("not tried over kqueue, whose events do not tell of what is urgent");
+        return;
+    }
+    let (fd, mut client) = tcp_pair();
+    in_fiber(looped, move || {
+        looped.opened(fd, false).unwrap();
+        let reader = go(looped, move || {
+            let (mut buf, mut all) = ([0; 8192], 0);
+            while all < BULK + 200 {
+                all += net::read(looped, fd, &mut buf).unwrap();
+            }
+            all as u64
+        });
+        // Filled buffers make a bulk reader of it, on io_uring.
+        client.write_all(&pattern(BULK)).unwrap();
+        settle(looped);
+        let part = [0; 100];
+        let send = |bytes: &[u8], flags| {
+            // SAFETY: the bytes outlive the call.
+            let sent = unsafe { libc::send(client.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+            assert_eq!(sent, bytes.len() as isize);
+        };
+        send(&part, 0);
+        send(b"!", libc::MSG_OOB);
+        send(&part, 0);
+        assert_eq!(looped.join(reader), Ok(BULK as u64 + 200));
+        close(looped, &[fd]);
+    });
 }
 
 fn a_reset_ends_a_read(looped: Looped) {

@@ -26,8 +26,8 @@ pub(super) enum Kind {
 pub(super) mod ready {
     pub(crate) const READ: u8 = 1;
     pub(crate) const WRITE: u8 = 2;
-    /// The peer has hung up or failed: a short read does not mean that nothing follows.
-    pub(crate) const HUP: u8 = 4;
+    /// A short read does not mean that nothing follows, as the peer has hung up, failed, or said something urgent.
+    pub(crate) const UNDRAINED: u8 = 4;
 }
 
 /// Where a connection's multishot receive stands (uring only).

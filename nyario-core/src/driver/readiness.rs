@@ -9,14 +9,11 @@ use super::ledger::Ledger;
 use super::list::{Index, List, NONE};
 use super::op::{Code, Completion, OpId, Request, Side, State, Submitted};
 use super::pacer::Pacer;
-use super::{BackendKind, Harvest, READ_EVENTS, WRITE_EVENTS};
-use crate::sys::{Errno, Fd, Kernel, portable};
+use super::{BackendKind, Harvest, READ_EVENTS, UNDRAINED, WRITE_EVENTS};
+use crate::sys::{Errno, Fd, Kernel};
 
 /// How many connections one listener may hand over in one turn, so that accepting cannot starve those that are here.
 const ACCEPT_BURST: u32 = 64;
-
-/// The events after which there is an end or an error to be read behind what is there.
-const HANGUP: u32 = (portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
 
 /// What of the kernel watches the descriptors. Each is registered once, edge-triggered in both directions, under its
 /// number and its generation.
@@ -268,8 +265,8 @@ impl Readiness {
     fn edge<K: Kernel>(&mut self, ledger: &mut Ledger<K>, fd: Fd, bits: u32, known: u32) -> Harvest {
         let record = ledger.fds.at(fd);
         record.ready |= readiness(bits);
-        if bits & HANGUP != 0 {
-            record.ready |= ready::HUP;
+        if bits & UNDRAINED != 0 {
+            record.ready |= ready::UNDRAINED;
         }
         let (reads, writes, polls) = (!record.read.is_empty(), !record.write.is_empty(), !record.poll.is_empty());
         let mut harvest = Harvest::Quiet;
@@ -387,7 +384,7 @@ fn deliver<K: Kernel>(ledger: &mut Ledger<K>, fd: Fd, bits: u32) -> Option<Compl
     let Ledger { kernel, slab, fds, timers, .. } = ledger;
     let record = fds.at(fd);
     let alone = record.read.is_single() && record.write.is_empty() && record.poll.is_empty();
-    let plain = bits & !(BYTES | ROOM) == 0 && bits & BYTES != 0 && record.ready & ready::HUP == 0;
+    let plain = bits & !(BYTES | ROOM) == 0 && bits & BYTES != 0 && record.ready & ready::UNDRAINED == 0;
     if !alone || !plain || record.kind != Kind::Socket {
         return None;
     }
@@ -442,11 +439,11 @@ fn note(record: &mut FdRecord, side: Side, request: &Request, result: i32) {
         return;
     }
     let counted = matches!(request.code, Code::Read | Code::Recv | Code::Write | Code::Send);
-    // A short read has drained it, unless the peer hung up: then the end still has to be read. A short write has filled a
-    // socket; into a pipe, which may have to block, less is written than there is room for.
+    // A short read has drained it, unless the end or an error is still to be read, or it stopped at what is urgent. A short
+    // write has filled a socket; into a pipe, which may have to block, less is written than there is room for.
     let drained = record.drains && (side == Side::Read || record.kind == Kind::Socket);
     let short = counted && drained && result > 0 && (result as usize) < request.len;
-    if result == -libc::EAGAIN || (short && record.ready & ready::HUP == 0) {
+    if result == -libc::EAGAIN || (short && record.ready & ready::UNDRAINED == 0) {
         record.ready &= !bit(side);
     }
 }
