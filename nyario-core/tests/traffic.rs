@@ -648,10 +648,6 @@ fn an_end_ends_a_read(looped: Looped) {
 /// A read stops at what is urgent, and has not drained the connection for all that it is short.
 fn bytes_behind_something_urgent(looped: Looped) {
     const BULK: usize = 60_000;
-    if looped.backend() == BackendKind::Kqueue {
-        eprintln!("not tried over kqueue, whose events do not tell of what is urgent");
-        return;
-    }
     let (fd, mut client) = tcp_pair();
     in_fiber(looped, move || {
         looped.opened(fd, false).unwrap();
@@ -672,7 +668,10 @@ fn bytes_behind_something_urgent(looped: Looped) {
             assert_eq!(sent, bytes.len() as isize);
         };
         send(&part, 0);
-        send(b"!", libc::MSG_OOB);
+        // kqueue's events do not tell of what is urgent.
+        if looped.backend() != BackendKind::Kqueue {
+            send(b"!", libc::MSG_OOB);
+        }
         send(&part, 0);
         assert_eq!(looped.join(reader), Ok(BULK as u64 + 200));
         close(looped, &[fd]);
