@@ -72,9 +72,6 @@ const READ_EVENTS: u32 = (libc::POLLIN
     | portable::POLLRDHUP
     | libc::POLLHUP
     | libc::POLLERR) as u32;
-/// The poll bits after which a short read has not drained anything: the peer has hung up or failed, and that is still to be
-/// read, or something urgent has come, at which a read stops.
-const UNDRAINED: u32 = (portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR | libc::POLLPRI) as u32;
 /// The poll bits that let a writer try.
 const WRITE_EVENTS: u32 = (libc::POLLOUT | libc::POLLWRNORM | libc::POLLWRBAND | libc::POLLHUP | libc::POLLERR) as u32;
 

@@ -9,11 +9,15 @@ use super::ledger::Ledger;
 use super::list::{Index, List, NONE};
 use super::op::{Code, Completion, OpId, Request, Side, State, Submitted};
 use super::pacer::Pacer;
-use super::{BackendKind, Harvest, READ_EVENTS, UNDRAINED, WRITE_EVENTS};
-use crate::sys::{Errno, Fd, Kernel};
+use super::{BackendKind, Harvest, READ_EVENTS, WRITE_EVENTS};
+use crate::sys::{Errno, Fd, Kernel, portable};
 
 /// How many connections one listener may hand over in one turn, so that accepting cannot starve those that are here.
 const ACCEPT_BURST: u32 = 64;
+
+/// The poll bits after which a short read has not drained anything: the peer has hung up or failed, and that is still to be
+/// read, or something urgent has come, at which a read stops.
+const UNDRAINED: u32 = (portable::POLLRDHUP | libc::POLLHUP | libc::POLLERR | libc::POLLPRI) as u32;
 
 /// What of the kernel watches the descriptors. Each is registered once, edge-triggered in both directions, under its
 /// number and its generation.
