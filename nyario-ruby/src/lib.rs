@@ -18,6 +18,7 @@ mod blocking;
 mod channel;
 mod connection;
 mod descriptor;
+mod embedded;
 mod ending;
 mod ensuring;
 mod errors;

@@ -182,6 +182,43 @@ class ContractTest < Minitest::Test
     end
   end
 
+  # A short buffer may be of a String, whose bytes lie where the kernel cannot get at them while objects are moved.
+  def test_a_short_buffer_is_not_the_kernels
+    given("3.3.1") do |hooks|
+      left, right = UNIXSocket.pair
+      nil until left.write_nonblock("x" * 4096, exception: false) == :wait_writable
+      buffer = IO::Buffer.new(8)
+      buffer.set_string("original")
+      Fiber.schedule do
+        sleep 0.01
+        buffer.set_string("meddled!")
+        @read = right.read
+      end
+      assert_equal 8, hooks.io_write(left, buffer, 8, 0)
+      left.close
+      sleep 0.001 until @read
+      assert_equal "original", @read.delete("x")
+    end
+    given("3.3.1") do |hooks|
+      left, right = UNIXSocket.pair
+      first, other = UNIXSocket.pair
+      buffer = IO::Buffer.new(8)
+      before = nil
+      Fiber.schedule do
+        first.readpartial(1)
+        before = buffer.get_string
+      end
+      Fiber.schedule do
+        sleep 0.01
+        # Both are told of in one turn, in this order.
+        other.write("x")
+        right.write("whatever")
+      end
+      assert_equal 8, hooks.io_read(left, buffer, 8, 0)
+      assert_equal ["\0" * 8, "whatever"], [before, buffer.get_string]
+    end
+  end
+
   def test_a_buffer_is_locked_while_it_is_waited_for
     given("3.2.0") do |hooks|
       left, right = UNIXSocket.pair

@@ -135,6 +135,20 @@ class TestReadInto < NyarioTest
     end
   end
 
+  # Within its object the kernel could not fill it while objects are moved.
+  def test_a_short_string_that_a_file_fills_lies_outside_its_object
+    isolated do
+      Tempfile.create do |file|
+        file.write("contents")
+        file.rewind
+        buffer = +""
+        assert ObjectSpace.dump(buffer).include?('"embedded":true')
+        in_loop { assert_equal "cont", Nyario.read(file, 4, buffer) }
+        refute ObjectSpace.dump(buffer).include?('"embedded":true')
+      end
+    end
+  end
+
   def test_a_string_is_locked_while_the_kernel_may_fill_it
     isolated do
       refused = nil

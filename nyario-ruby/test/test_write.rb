@@ -137,6 +137,29 @@ class TestWrite < NyarioTest
     end
   end
 
+  # While objects are moved the kernel cannot read what lies among them, so it has a copy of what may.
+  def test_a_short_string_that_waits_is_the_callers_again
+    [1, 3].each do |count|
+      isolated do
+        in_loop do
+          reader, writer = UNIXSocket.pair
+          nil until writer.write_nonblock("x" * 4096, exception: false) == :wait_writable
+          texts = Array.new(count) { +"as it was" }
+          write = Nyario.spawn { Nyario.write(writer, *texts).tap { writer.close } }
+          Nyario.sleep(0.01)
+          assert_predicate write, :alive?
+          texts.each { |text| text.replace("meddled !") }
+          all = +"".b
+          while (part = Nyario.read(reader))
+            all << part
+          end
+          assert_equal 9 * count, write.value
+          assert_equal "as it was" * count, all.delete("x")
+        end
+      end
+    end
+  end
+
   def test_two_fibers_that_write_to_one_connection
     isolated do
       answer, = written(lambda { |c|

@@ -1,5 +1,6 @@
 //! Strings whose bytes the kernel may read or write.
 
+use crate::embedded::{OUTSIDE, outside};
 use crate::looped::{self, QNIL};
 use rb_sys::{VALUE, rb_protect};
 
@@ -14,8 +15,8 @@ impl Held {
     /// Holds nothing, and needs no release.
     pub(super) const NOTHING: Held = Held { string: QNIL, locked: false };
 
-    /// Locks the string: whoever tries to modify it is told so. One that is being written already, by another fiber or
-    /// thread, is locked by that one; a copy (which shares the bytes unless they are few) stands in for it.
+    /// Locks the string: whoever tries to modify it is told so. For a short one a copy stands in, and for one that another
+    /// fiber or thread is writing already, and so has locked, one that shares the bytes.
     pub(super) unsafe fn new(string: VALUE) -> Held {
         unsafe extern "C" fn lock(string: VALUE) -> VALUE {
             // SAFETY: called below, with the GVL held.
@@ -23,6 +24,9 @@ impl Held {
         }
         // SAFETY: called with the GVL held; it is a String.
         unsafe {
+            if rb_sys::RSTRING_LEN(string) as usize <= OUTSIDE {
+                return Held { string: outside(string), locked: false };
+            }
             if rb_sys::rb_obj_frozen_p(string) == looped::QTRUE {
                 return Held { string, locked: false };
             }

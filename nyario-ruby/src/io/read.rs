@@ -5,6 +5,7 @@ use super::more::wait;
 use super::refuse_to_wait;
 use super::source::Source;
 use super::text;
+use crate::embedded::OUTSIDE;
 use crate::looped::{self, Looped, QNIL, READ_MAX, Waited};
 use crate::{api, blocking, raise};
 use nyario_core::driver::Op;
@@ -120,9 +121,9 @@ unsafe fn read_directly(looped: *mut Looped, source: Source, max: usize, buffer:
     // SAFETY: called with the GVL held. A new String lies on this stack, where nobody else knows it; the caller's has room.
     unsafe {
         if buffer != QNIL {
-            text::room(buffer, max);
+            text::room(buffer, max.max(OUTSIDE));
         }
-        let text = if buffer == QNIL { rb_sys::rb_str_buf_new(max as c_long) } else { buffer };
+        let text = if buffer == QNIL { rb_sys::rb_str_buf_new(max.max(OUTSIDE) as c_long) } else { buffer };
         let held = Held::to_be_filled(text);
         let op = Op::Read { fd: source.fd, buf: rb_sys::RSTRING_PTR(text).cast_mut().cast(), len: max };
         let waited = looped::carry_out(looped, op, 0, |_| {});

@@ -52,8 +52,8 @@ unsafe fn whole(reads: bool, fd: Fd, base: *mut u8, len: usize, from: i64, flags
 }
 
 unsafe fn transfer(this: VALUE, io: VALUE, buffer: VALUE, from: VALUE, span: Result<Span, i32>, reads: bool) -> VALUE {
-    // SAFETY: called with the GVL held, or as Ruby calls `io_pwrite` without it. While the fiber waits the buffer is locked, so its memory stays where it is;
-    // nothing with a destructor is alive when an exception goes on its way.
+    // SAFETY: called with the GVL held, or as Ruby calls `io_pwrite` without it. While the fiber waits the buffer is locked,
+    // so its memory stays where it is; nothing with a destructor is alive when an exception goes on its way.
     unsafe {
         let from = rb_sys::rb_num2ll(from);
         let Span { base, room, locked, .. } = match span {

@@ -2,6 +2,7 @@
 
 use super::wait::{timed_out, timeout_of};
 use super::{deadline, loop_of};
+use crate::embedded::{OUTSIDE, aside};
 use crate::looped::{self, Waited};
 use crate::raise;
 use magnus::rb_sys::{protect, resume_error};
@@ -243,7 +244,8 @@ unsafe fn transfer(
                 if until == 0 {
                     until = deadline(timeout_of(io));
                 }
-                let wait = || looped::carry_out_for(looped, io, fd, |fd| op(fd, at, left), until);
+                let wait_with = |at| looped::carry_out_for(looped, io, fd, |fd| op(fd, at, left), until);
+                let wait = || if left <= OUTSIDE { aside(at, left, !reads, wait_with) } else { wait_with(at) };
                 match locking(buffer, span.locked, wait) {
                     None if reads => {
                         let at = std::slice::from_raw_parts_mut(at, left);

@@ -226,8 +226,9 @@ module Nyario
 
   # @!method self.write(target, *strings)
   #   Writes all of each string; several go together in one system call. Suspends until the last byte is taken. What is no
-  #   String is converted by `to_s`. While strings are being written nobody can change them (RuntimeError). An exception
-  #   that is raised in the fiber meanwhile goes on its way when the kernel has let go; a part may have been written.
+  #   String is converted by `to_s`. While strings are being written nobody can change them (RuntimeError), but for those of
+  #   up to 1,024 bytes, which are copied when they have to wait. An exception that is raised in the fiber meanwhile goes on
+  #   its way when the kernel has let go; a part may have been written.
   #   @param target [Connection, IO, Integer]
   #   @return [Integer] how many bytes that was
   #   @raise [IOError] when it is closed, also meanwhile
