@@ -51,7 +51,9 @@ class TestGc < NyarioTest
     skip "this Ruby does not compact" unless GC.respond_to?(:compact)
     isolated do
       begin
-        GC.auto_compact = true
+        # Ruby 3.1's compacts between the steps of a program, and loses objects of its own (a thread's `$?`, cached methods)
+        # where another thread compacts as well: with nothing but Ruby in it, such a program ends by SIGABRT one time in 200.
+        GC.auto_compact = RUBY_VERSION >= "3.2"
       rescue NotImplementedError
         skip "this Ruby does not compact"
       end
