@@ -21,7 +21,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 
 #[link(name = "nyario_kqueue", kind = "static")]
 unsafe extern "C" {
@@ -60,6 +60,8 @@ struct Entry {
 }
 
 struct Queue {
+    /// Whose it is: a child has its parent's memory, but neither its threads nor its queues.
+    process: u32,
     epoll: Fd,
     bell: Fd,
     halves: [Half; 2],
@@ -88,6 +90,28 @@ static SPARES: Mutex<Spares> = Mutex::new(Spares { process: 0, pairs: Vec::new()
 /// How many pairs are made at first, so that later ones seldom have to be.
 const PAIRS: usize = 8;
 
+type Locks = (MutexGuard<'static, BTreeMap<Fd, Arc<Queue>>>, MutexGuard<'static, Spares>);
+
+thread_local! {
+    /// What the thread holds while it forks: what another one held, the child would find locked for ever.
+    static FORKING: Cell<Option<Locks>> = const { Cell::new(None) };
+}
+
+/// Has forks wait until nobody holds the locks.
+fn lock_for_forks() {
+    extern "C" fn before() {
+        FORKING.set(Some((lock(&QUEUES), lock(&SPARES))));
+    }
+    extern "C" fn after() {
+        FORKING.take();
+    }
+    static ONCE: Once = Once::new();
+    // SAFETY: the functions take nothing, and glibc forgets them when the library that they are of is unloaded.
+    ONCE.call_once(|| unsafe {
+        libc::pthread_atfork(Some(before), Some(after), Some(after));
+    });
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
@@ -115,6 +139,7 @@ impl Drop for Errno {
 
 pub(super) fn kqueue() -> i32 {
     let _errno = Errno::keep();
+    lock_for_forks();
     let Some(halves) = take_pair() else { return -errno() };
     let queue = Linux.epoll_create();
     let bell = Linux.eventfd();
@@ -133,7 +158,7 @@ pub(super) fn kqueue() -> i32 {
         watch(half.epoll, libc::EPOLLIN, HALF + side as u64);
     }
     BELLS[queue as usize].store(bell + 1, Ordering::Release);
-    let made = Queue { epoll: queue, bell, halves, watched: Mutex::new(Vec::new()) };
+    let made = Queue { process: std::process::id(), epoll: queue, bell, halves, watched: Mutex::new(Vec::new()) };
     lock(&QUEUES).insert(queue, Arc::new(made));
     queue
 }
@@ -185,6 +210,9 @@ pub(super) fn closing(fd: Fd) {
         drop(queues);
         BELLS[fd as usize].store(0, Ordering::Release);
         Linux.close(queue.bell);
+        if !queue.is_own() {
+            return;
+        }
         let count = lock(&queue.watched).len() as Fd;
         let clean = (0..count).map(|fd| queue.forget(fd)).fold(true, |clean, one| clean & one);
         // What could not be taken out may still tell of itself, so that pair is not used again.
@@ -193,7 +221,7 @@ pub(super) fn closing(fd: Fd) {
         }
         return;
     }
-    for queue in queues.values() {
+    for queue in queues.values().filter(|queue| queue.is_own()) {
         queue.forget(fd);
     }
 }
@@ -225,6 +253,10 @@ pub(super) fn kevent(queue: Fd, changes: &[KEvent], events: &mut [KEvent], timeo
 }
 
 impl Queue {
+    fn is_own(&self) -> bool {
+        self.process == std::process::id()
+    }
+
     /// Makes one change: 0 or an errno.
     fn change(&self, change: &KEvent) -> i32 {
         let side = match change.filter {
