@@ -114,16 +114,18 @@ unsafe fn read_from_ruby(source: Source, max: usize, buffer: VALUE) -> VALUE {
     }
 }
 
-/// Reads into the String itself, which the kernel may fill until the read has ended: nobody else touches it meanwhile. So a
-/// file is read, whose bytes may lie on the disk, and what is no connection when others keep taking what was at hand.
+/// Reads into the String itself, which the kernel may fill until the read has ended: nobody else touches it meanwhile, and
+/// it is too large for its bytes to lie among the collector's objects. So a file is read, whose bytes may lie on the disk, and
+/// what is no connection when others keep taking what was at hand.
 #[cold]
 unsafe fn read_directly(looped: *mut Looped, source: Source, max: usize, buffer: VALUE) -> VALUE {
     // SAFETY: called with the GVL held. A new String lies on this stack, where nobody else knows it; the caller's has room.
     unsafe {
+        let room = max.max(OUTSIDE);
         if buffer != QNIL {
-            text::room(buffer, max.max(OUTSIDE));
+            text::room(buffer, room);
         }
-        let text = if buffer == QNIL { rb_sys::rb_str_buf_new(max.max(OUTSIDE) as c_long) } else { buffer };
+        let text = if buffer == QNIL { rb_sys::rb_str_buf_new(room as c_long) } else { buffer };
         let held = Held::to_be_filled(text);
         let op = Op::Read { fd: source.fd, buf: rb_sys::RSTRING_PTR(text).cast_mut().cast(), len: max };
         let waited = looped::carry_out(looped, op, 0, |_| {});
