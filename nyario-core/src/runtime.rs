@@ -532,8 +532,8 @@ impl<K: Kernel> Runtime<K> {
     /// Like [`turn`](Self::turn), waiting for up to `limit` nanoseconds, or as long as it takes.
     pub fn turn_within(&mut self, limit: Option<u64>, restless: bool) -> bool {
         let paced = self.driver.take_pace();
-        // Neither is a connection that may be accepted by now to wait for another event, nor a sweep that is due.
-        let limit = if paced || self.may_accept() { Some(0) } else { limit };
+        // Neither is a connection that may be accepted by now to wait for another event, nor a sweep that is due, nor the end.
+        let limit = if paced || self.may_accept() || self.grace_ends() { Some(0) } else { limit };
         let (busy, restless) = (limit == Some(0), self.is_restless(restless));
         let longest = if restless { SWEEP_NANOS } else { u64::MAX };
         let limit = match limit {

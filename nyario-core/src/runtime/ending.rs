@@ -77,6 +77,17 @@ impl<K: Kernel> Runtime<K> {
         }
     }
 
+    /// Whether the grace is over and the host has not had a turn since. The alarm may have gone off while the host worked off
+    /// its events, and then there is nothing left to end a wait.
+    #[inline]
+    pub(super) fn grace_ends(&mut self) -> bool {
+        let ends = self.ending.alarm != OpId::NONE && self.stopping();
+        if ends {
+            self.ending.alarm = OpId::NONE;
+        }
+        ends
+    }
+
     /// Nobody waits for the end of the grace any more.
     pub fn hurry(&mut self) {
         self.driver.cancel(std::mem::replace(&mut self.ending.alarm, OpId::NONE));
