@@ -515,7 +515,12 @@ fn at_random(
                             assert_eq!(taken, oracle.borrow_mut().try_ask(alone));
                             taken
                         } else {
-                            let deadline = if below(3) == 0 { looped.kernel().now() + below(60_000) } else { 0 };
+                            // One in nine has passed, as the others may never do where everything is quick.
+                            let deadline = match below(9) {
+                                0 => looped.kernel().now(),
+                                1 | 2 => looped.kernel().now() + below(60_000),
+                                _ => 0,
+                            };
                             looped.deadline(deadline).unwrap();
                             oracle.borrow_mut().ask(me, alone);
                             let taken = thing.take(looped, alone);

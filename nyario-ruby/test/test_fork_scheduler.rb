@@ -32,14 +32,14 @@ class TestForkScheduler < NyarioTest
       status, text = child_of_a_fiber do |writer|
         ends = IO.pipe
         thread = Thread.new { sleep 0.01; ends[1] << "x"; :value }
-        writer << ends[0].read(1) << thread.value << sleep(0.01) << `echo out` << system("exit 3").inspect
+        writer << ends[0].read(1) << thread.value << sleep(0.01).class << `echo out` << system("exit 3").inspect
         writer << Nyario.spawn { sleep 0.001; "task" }.tap { Nyario.loop }.value
         queue = Queue.new
         Thread.new { sleep 0.01; queue << "queue" }
         writer << queue.pop << Timeout.timeout(1) { sleep 0.001; "limit" }
         exit!(9)
       end
-      assert_equal [9, "xvalue0out\nfalsetaskqueuelimit"], [status, text]
+      assert_equal [9, "xvalueIntegerout\nfalsetaskqueuelimit"], [status, text]
     end
   end
 
