@@ -360,7 +360,7 @@ class TestAsync < NyarioTest
 
   def test_many_tasks_under_a_moving_collector
     on_both({ "01234" => 200 }) do |task|
-      GC.auto_compact = true if GC.respond_to?(:auto_compact=)
+      Helper.move_objects
       sockets = Array.new(200) { UNIXSocket.pair }
       reading = sockets.map { |local, _| task.async { local.read } }
       5.times do |round|

@@ -50,13 +50,7 @@ class TestGc < NyarioTest
   def test_with_compaction
     skip "this Ruby does not compact" unless GC.respond_to?(:compact)
     isolated do
-      begin
-        # Ruby 3.1's compacts between the steps of a program, and loses objects of its own (a thread's `$?`, cached methods)
-        # where another thread compacts as well: with nothing but Ruby in it, such a program ends by SIGABRT one time in 200.
-        GC.auto_compact = RUBY_VERSION >= "3.2"
-      rescue NotImplementedError
-        skip "this Ruby does not compact"
-      end
+      Helper.move_objects
       compactor = Thread.new do
         loop do
           GC.compact

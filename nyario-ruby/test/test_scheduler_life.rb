@@ -191,7 +191,7 @@ class SchedulerLifeTest < Minitest::Test
   def test_the_garbage_collector_at_its_worst
     isolated do
       done = 0
-      GC.auto_compact = true if GC.respond_to?(:auto_compact=)
+      Helper.move_objects
       scheduled do
         50.times do
           Fiber.schedule do
