@@ -98,7 +98,12 @@ mod tests {
         drop(listener);
         let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
         match tcp(server, source(0)) {
-            Ok(stream) => assert!(stream.take_error().unwrap().is_some_and(refused)),
+            Ok(stream) => {
+                let mut fds = [libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
+                // SAFETY: the entry outlives the call.
+                assert_eq!(unsafe { libc::poll(fds.as_mut_ptr(), 1, -1) }, 1);
+                assert!(stream.take_error().unwrap().is_some_and(refused));
+            }
             Err(error) => assert!(refused(error)),
         }
     }

@@ -25,7 +25,7 @@ static int ask(const char *address, const char *message) {
     ssize_t n = nyario_send(fd, message, strlen(message), 0);
     if (n < 0)
         fail("nyario_send", (int)n);
-    if (nyario_poll(&answered, 1, 1000000000) == 0) {
+    if (nyario_poll(&answered, 1, 5000000000) == 0) {
         fprintf(stderr, "no answer\n");
         return 1;
     }

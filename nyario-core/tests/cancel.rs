@@ -191,6 +191,7 @@ fn connecting(looped: Looped) {
     // A listener whose queue is full drops whoever comes: connecting to it takes minutes.
     let listener = socket2_listener();
     let address = net::Address::of_socket(&nyario_core::sys::Linux, listener).unwrap().to_string();
+    let filler = TcpStream::connect(&address).unwrap();
     in_fiber(looped, move || {
         let mut waiting: Vec<FiberId> = Vec::new();
         for _ in 0..4 {
@@ -209,6 +210,7 @@ fn connecting(looped: Looped) {
             looped.join(fiber).unwrap();
         }
         net::close(looped, listener).unwrap();
+        drop(filler);
     });
 }
 

@@ -474,6 +474,15 @@ fn parts_go_out_whole(looped: Looped) {
     run_beside(looped, peer);
 }
 
+/// Sends until that fails. What found no room may find some later, as the kernel acknowledges with a delay.
+fn sends_on(send: impl Fn() -> Result<usize, Errno>) -> u64 {
+    loop {
+        if let Err(error) = send() {
+            return failed(error.0);
+        }
+    }
+}
+
 /// A fiber for each call with flags that waits on a full connection from which nothing comes.
 fn waiting(looped: Looped, fd: Fd) -> Vec<nyario_core::fiber::FiberId> {
     // SAFETY: a msghdr of zeroes is one without address, vectors and control data.
@@ -488,13 +497,13 @@ fn waiting(looped: Looped, fd: Fd) -> Vec<nyario_core::fiber::FiberId> {
             // SAFETY: all of it outlives the call.
             told(unsafe { net::recvmsg(looped, fd, &mut msg, 0) })
         }),
-        Box::new(move || told(net::send(looped, fd, b"more", libc::MSG_MORE))),
+        Box::new(move || sends_on(|| net::send(looped, fd, b"more", libc::MSG_MORE))),
         Box::new(move || {
             let mut part = libc::iovec { iov_base: b"more".as_ptr().cast_mut().cast(), iov_len: 4 };
             let mut msg = empty();
             (msg.msg_iov, msg.msg_iovlen) = (&mut part, 1);
-            // SAFETY: all of it outlives the call.
-            told(unsafe { net::sendmsg(looped, fd, &msg, 0) })
+            // SAFETY: all of it outlives the calls.
+            sends_on(|| unsafe { net::sendmsg(looped, fd, &msg, 0) })
         }),
     ];
     let fibers = calls.into_iter().map(|call| go(looped, call)).collect();
