@@ -44,6 +44,9 @@ class TestPrefork < ExampleTest
 
   def test_who_is_there_may_finish
     prefork do |example|
+      # A worker that is told to end before it has begun may do so with an error.
+      workers = []
+      patiently { workers |= [worker(example)] until workers.size == 4 }
       socket = example.connect
       ask(socket, "before")
       finished = Thread.new { example.finish(:TERM) }

@@ -12,7 +12,7 @@ class TestPrograms < ExampleTest
   end
 
   def test_fibers_sort_by_sleeping
-    assert_equal %w[0.5 10 20 30 40], say(:sleep_sort, "30", "10", "40", "0.5", "20")
+    assert_equal %w[0.5 60 120 180 240], say(:sleep_sort, "180", "60", "240", "0.5", "120")
   end
 
   # How the lines of different timers mix is the machine's affair; what each timer says is not.

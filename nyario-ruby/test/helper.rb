@@ -124,6 +124,22 @@ module Helper
     TCPSocket.new("127.0.0.1", server.local_address.ip_port)
   end
 
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  # The block begins several sleeps, and gives a Proc that awaits them. Whoever is held up between the first and the last has
+  # to see them end in another order, so that is done until no more than so many seconds lie between.
+  def begun_together(seconds)
+    loop do
+      begun = now
+      await = yield
+      prompt = now - begun < seconds
+      result = await.call
+      return result if prompt
+    end
+  end
+
   # What is written to $stderr meanwhile.
   def stderr_of
     before = $stderr

@@ -73,9 +73,11 @@ class TestAsync < NyarioTest
 
   def test_sleepers_wake_in_their_order
     on_both([0.01, 0.02, 0.03]) do |task|
-      order = []
-      [0.03, 0.01, 0.02].map { |time| task.async { sleep(time) && order << time } }.each(&:wait)
-      order
+      begun_together(0.01) do
+        order = []
+        tasks = [0.03, 0.01, 0.02].map { |time| task.async { sleep(time) && order << time } }
+        -> { tasks.each(&:wait) && order }
+      end
     end
   end
 
@@ -251,7 +253,10 @@ class TestAsync < NyarioTest
       isolated do
         ENV["IO_EVENT_SELECTOR"] = selector
         ended = []
+        reader, writer = IO.pipe
         killer = fork do
+          writer.close
+          reader.read(1)
           sleep(0.1)
           Process.kill(:INT, Process.ppid)
           exit!
@@ -263,6 +268,7 @@ class TestAsync < NyarioTest
             ensure
               ended << :task
             end
+            writer.syswrite("x")
             sleep
           end
         end
@@ -297,7 +303,7 @@ class TestAsync < NyarioTest
       child = fork { Thread.new { Sync { |task| task.async { sleep(0.01) && exit(3) } && sleep } }.join }
       log << Process.wait2(child)[1].exitstatus
       log << Thread.new do
-        Timeout.timeout(0.05) do
+        Timeout.timeout(1) do
           Sync do |task|
             task.async do
               sleep

@@ -229,8 +229,8 @@ class TestChannel < NyarioTest
       taker = Thread.new { channel.pop }
       channel << :value
       assert_equal :value, taker.value
-      Thread.new { Process.kill(:USR1, Process.pid) }
       trap(:USR1) { channel.close }
+      Thread.new { Process.kill(:USR1, Process.pid) }
       assert_nil channel.pop
     end
   end
@@ -307,10 +307,6 @@ class TestChannel < NyarioTest
       channel << :value
       assert_equal :value, taker.value
     end
-  end
-
-  def now
-    Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 
   def hand_over(channel, count)

@@ -57,7 +57,9 @@ class TestConnect < NyarioTest
       short = Nyario.listen("127.0.0.1:0", backlog: 0)
       # One is queued beyond the bound; the next one's first packet is dropped.
       waiting = Array.new(4) { Socket.new(:INET, :STREAM) }
-      begun = waiting.map { |socket| socket.connect_nonblock(short.local_address, exception: false) }
+      begun = waiting.map do |socket|
+        socket.connect_nonblock(short.local_address, exception: false).tap { short.wait_readable(10) }
+      end
       Kernel.sleep 0.1
       established = waiting.count { |socket| socket.getsockopt(:TCP, :INFO).unpack("C") == [1] }
       assert_equal 4, begun.size

@@ -187,6 +187,7 @@ class TestConnection < NyarioTest
 
   def test_closing_from_another_fiber_ends_a_write
     isolated do
+      ended = Thread::Queue.new
       result = conversation(lambda { |c|
         c.read
         Nyario.spawn do
@@ -197,11 +198,12 @@ class TestConnection < NyarioTest
           c.write("x" * 20_000_000)
         rescue IOError => e
           e
+        ensure
+          ended << true
         end
       }) do |peer|
         peer.write("x")
-        Kernel.sleep 0.2
-        peer.readpartial(1)
+        ended.pop
       end
       assert_instance_of IOError, result
     end

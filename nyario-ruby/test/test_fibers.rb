@@ -212,9 +212,10 @@ class TestFibers < NyarioTest
       in_loop do
         fiber = nil
         woken = false
+        reader, writer = IO.pipe
         task = Nyario.spawn do
           fiber = Fiber.current
-          Nyario.sleep(0.1)
+          Nyario.read(reader)
           woken = true
         end
         Nyario.sleep(0.01)
@@ -222,6 +223,7 @@ class TestFibers < NyarioTest
           fiber.transfer
           refute woken
         end
+        Nyario.write(writer, "x")
         task.join
         assert woken
       end
@@ -340,8 +342,9 @@ class TestFibers < NyarioTest
 
   def test_exceptions_of_the_thread_end_the_loop
     isolated do
-      cleaned = []
+      cleaned, begun = [], Thread::Queue.new
       Nyario.spawn do
+        begun << true
         Nyario.sleep(10)
       rescue SystemCallError => e
         cleaned << e.class
@@ -349,7 +352,8 @@ class TestFibers < NyarioTest
       end
       main = Thread.current
       Thread.new do
-        Kernel.sleep 0.1
+        begun.pop
+        Thread.pass until main.stop?
         main.raise(KeyError, "to the thread")
       end
       error = assert_raises(KeyError) { Nyario.loop }
@@ -363,7 +367,8 @@ class TestFibers < NyarioTest
     isolated do
       Nyario.register(listener) { nil }
       assert_raises(Timeout::Error) { Timeout.timeout(0.1) { Nyario.loop } }
-      in_loop { Nyario.sleep(0.01) }
+      # The server may still be there, if the limit came before the loop.
+      in_loop { Nyario.sleep(0.01) || Nyario.stop }
     end
   end
 
@@ -374,7 +379,7 @@ class TestFibers < NyarioTest
       Nyario.write(writer, "x")
       assert_equal "x", Nyario.read(reader)
       text = Random.new(5).bytes(1_000_000)
-      assert_raises(Timeout::Error) { Timeout.timeout(0.05) { Nyario.write(writer, text) } }
+      assert_raises(Timeout::Error) { Timeout.timeout(1) { Nyario.write(writer, text) } }
       text << "free"
       assert_equal text[0, 65_536], Nyario.read(reader)
       assert_raises(Timeout::Error) { Timeout.timeout(0.05) { Nyario.sleep(10) } }

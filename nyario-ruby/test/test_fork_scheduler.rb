@@ -159,7 +159,7 @@ class TestForkScheduler < NyarioTest
         Fiber.schedule { seen[:open3] = Open3.capture3("cat; echo err >&2; exit 5", stdin_data: "in").map(&:to_s) }
         Fiber.schedule { seen[:detach] = Process.detach(spawn("exit 6")).value.exitstatus }
         Fiber.schedule { seen[:waitpid] = Process.waitpid2(spawn("exit 7"), Process::WUNTRACED)[1].exitstatus }
-        Fiber.schedule { seen[:nohang] = Process.wait(spawn("exec sleep 0.2"), Process::WNOHANG).inspect }
+        Fiber.schedule { seen[:nohang] = Process.wait(spawn("exec sleep 60"), Process::WNOHANG).inspect }
       end
       assert_match(/exit 5/, seen[:open3].pop)
       assert_equal({ spawn: 3, system: 4, backticks: "out\n0", popen: "in", open3: %W[in err\n], detach: 6, waitpid: 7,

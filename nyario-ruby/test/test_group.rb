@@ -116,7 +116,7 @@ class TestGroup < NyarioTest
   def test_a_second_exception_does_not_keep_it_from_waiting_and_is_not_lost
     isolated do
       Nyario.run do
-        ended = []
+        ended, ends = [], false
         task = Nyario.spawn do
           begin
             Nyario.timeout(0.002) do
@@ -124,6 +124,7 @@ class TestGroup < NyarioTest
                 group.spawn do
                   Nyario.sleep(60)
                 ensure
+                  ends = true
                   Nyario.sleep(0.03)
                   ended << :child
                 end
@@ -135,7 +136,7 @@ class TestGroup < NyarioTest
           Nyario.sleep(0)
           ended << :never
         end
-        Nyario.sleep(0.01)
+        Nyario.sleep(0.001) until ends
         task.cancel
         task.join
         assert_equal %i[child time_out], ended

@@ -40,16 +40,17 @@ class TestInspect < NyarioTest
         connection.read
         jobs = Nyario.fibers.map { |fiber| [fiber[:job], fiber[:state], fiber[:waits_for]] }
       end
-      Nyario.after(0.001) { Nyario.sleep(0.3) }
-      Nyario.spawn { Fiber.new { Nyario.sleep(0.3) }.resume }
+      begun = Thread::Queue.new
+      Nyario.after(0.001) { begun << true && Nyario.sleep(60) }
+      Nyario.spawn { Fiber.new { Nyario.sleep(60) }.resume }
       Nyario.spawn do
-        Fiber.schedule { sleep 0.3 }
+        Fiber.schedule { sleep 60 }
         ready = Nyario.spawn { nil }
         assert_equal(:ready, Nyario.fibers.find { |fiber| fiber[:task].equal?(ready) }[:state])
       end
       serving(handler) do |server|
         peer = connect(server)
-        Kernel.sleep(0.05)
+        begun.pop
         peer.write("x")
         peer.read
       end

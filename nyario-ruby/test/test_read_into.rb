@@ -11,10 +11,12 @@ class TestReadInto < NyarioTest
       parts = conversation(lambda { |c|
         first = c.read(3, buffer)
         assert_same buffer, first
-        [first.dup, c.read(nil, buffer).dup, Nyario.read(c, 5, buffer).dup, c.read(5, buffer), buffer.dup]
+        parts = [first.dup, c.read(nil, buffer).dup]
+        c.write("more")
+        parts.push(Nyario.read(c, 5, buffer).dup, c.read(5, buffer), buffer.dup)
       }) do |peer|
         peer.write("abcdef")
-        Kernel.sleep 0.1
+        peer.read(4)
         peer.write("gh")
         peer.close_write
       end
@@ -38,17 +40,18 @@ class TestReadInto < NyarioTest
     isolated do
       sizes = conversation(lambda { |c|
         buffer = +""
-        small = 3.times.map { [c.read(65_536, buffer).bytesize, ObjectSpace.memsize_of(buffer)].last }
-        c.write("more")
+        small = Array.new(3) do
+          c.read(65_536, buffer)
+          ObjectSpace.memsize_of(buffer).tap { c.write("+") }
+        end
         large = 0
         large += c.read(65_536, buffer).bytesize while large < 2_000_000
         [small.max, buffer.bytesize.positive?]
       }) do |peer|
         3.times do
           peer.write("m" * 100)
-          Kernel.sleep 0.05
+          peer.read(1)
         end
-        peer.read(4)
         peer.write("n" * 2_000_000)
       end
       assert_operator sizes.first, :<, 1_000
@@ -72,6 +75,7 @@ class TestReadInto < NyarioTest
 
   def test_what_cannot_be_filled_is_refused_and_nothing_is_lost
     isolated do
+      ended = Thread::Queue.new
       answer = conversation(lambda { |c|
         assert_raises(FrozenError) { c.read(10, "frozen") }
         [1, :buffer, Object.new].each { |garbage| assert_raises(TypeError) { c.read(10, garbage) } }
@@ -80,6 +84,8 @@ class TestReadInto < NyarioTest
           c.write(written)
         rescue IOError
           written << "free again"
+        ensure
+          ended << true
         end
         Nyario.sleep(0.02)
         assert_match(/locked/, assert_raises(RuntimeError) { c.read(10, written) }.message)
@@ -89,7 +95,7 @@ class TestReadInto < NyarioTest
         kept
       }) do |peer|
         peer.write("kept")
-        Kernel.sleep 0.3
+        ended.pop
       end
       assert_equal "kept", answer
     end

@@ -133,12 +133,14 @@ class SchedulerLifeTest < Minitest::Test
 
   def test_what_is_raised_in_the_thread_ends_it
     isolated do
+      begun = Queue.new
       thread = Thread.new do
         Thread.current.report_on_exception = false
         Fiber.set_scheduler(Nyario::Scheduler.new)
-        Fiber.schedule { sleep }
+        Fiber.schedule { begun << true && sleep }
       end
-      sleep 0.05
+      begun.pop
+      Thread.pass until thread.stop?
       thread.raise("enough")
       assert_equal "enough", assert_raises(RuntimeError) { thread.join(10) }.message
     end

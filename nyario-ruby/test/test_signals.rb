@@ -15,10 +15,24 @@ class TestSignals < NyarioTest
     Process.kill(name, Process.pid)
   end
 
+  # Runs the block on a thread, once something has begun and this thread waits.
+  def once_it_waits(begun)
+    loops = Thread.current
+    Thread.new do
+      begun.pop
+      Thread.pass until loops.stop?
+      yield
+    end
+  end
+
   def test_traps_run_while_the_loop_is_idle
     isolated do
       seen = []
-      trap(:USR1) { seen << 1 }
+      reader, writer = IO.pipe
+      trap(:USR1) do
+        seen << 1
+        writer << "+"
+      end
       trap(:USR2) do
         seen << 2
         Nyario.stop
@@ -30,6 +44,8 @@ class TestSignals < NyarioTest
         %i[USR1 USR1 USR2].each do |name|
           Kernel.sleep 0.1
           Process.kill(name, receiver)
+          # Two of a kind at once would be one.
+          reader.read(1) if name == :USR1
         end
         exit!(0)
       end
@@ -96,25 +112,25 @@ class TestSignals < NyarioTest
       isolated do
         before = descriptors
         server = listener
-        cleaned = []
+        cleaned, begun = [], Thread::Queue.new
         Nyario.register(server) do |connection|
-          loop { connection.read }
+          loop { connection.read && begun << true }
         rescue SystemCallError => e
           cleaned << e.class
           raise
         end
-        if state == :waiting
+        case state
+        when :idle then Nyario.spawn { begun << true }
+        when :serving then peer = connect(server).tap { |socket| socket.write("x") }
+        when :waiting
           Nyario.spawn do
+            begun << true
             Nyario.sleep(10)
           ensure
             cleaned << :ensured
           end
         end
-        if state == :serving
-          peer = connect(server)
-          peer.write("x")
-        end
-        after(0.1) { signal(:INT) }.tap { assert_raises(Interrupt) { Nyario.loop } }.join
+        once_it_waits(begun) { signal(:INT) }.tap { assert_raises(Interrupt) { Nyario.loop } }.join
         assert_equal({ idle: [], serving: [Errno::ECANCELED], waiting: [:ensured] }[state], cleaned)
         assert_predicate server, :closed?
         peer&.close
@@ -127,16 +143,17 @@ class TestSignals < NyarioTest
   def test_an_interrupt_while_a_handler_computes
     isolated do
       server = listener
-      ensured = false
+      ensured, begun = false, Thread::Queue.new
       Nyario.register(server) do |connection|
         connection.read
+        begun << true
         loop { nil }
       ensure
         ensured = true
       end
       peer = connect(server)
       peer.write("x")
-      after(0.1) { signal(:INT) }
+      Thread.new { begun.pop && signal(:INT) }
       errors = stderr_of { assert_raises(Interrupt) { Nyario.loop } }
       assert ensured
       assert_empty errors
@@ -161,7 +178,13 @@ class TestSignals < NyarioTest
             nil
           end
         end
-        after(0.005 + (round * 0.001)) { signal(:INT) }
+        begun = Thread::Queue.new
+        Nyario.spawn { begun << true }
+        Thread.new do
+          begun.pop
+          Kernel.sleep(0.005 + (round * 0.001))
+          signal(:INT)
+        end
         assert_empty(stderr_of { assert_raises(Interrupt) { Nyario.loop } })
         clients.each(&:join)
       end
@@ -381,7 +404,9 @@ class TestSignals < NyarioTest
         end
         Nyario.stop
       end
-      after(0.1) { signal(:USR1) }
+      begun = Thread::Queue.new
+      Nyario.spawn { begun << true }
+      once_it_waits(begun) { signal(:USR1) }
       Nyario.loop
       assert_equal "from a trap and the loop's own fiber cannot wait", got
     end

@@ -123,20 +123,23 @@ class TestSignalsScheduler < NyarioTest
     isolated do
       trap(:USR1) { raise KeyError, "from a trap" }
       Fiber.set_scheduler(Nyario::Scheduler.new)
-      slept = false
-      Fiber.schedule { sleep 0.1; slept = true }
-      Fiber.schedule { Thread.new { sleep 0.01; Process.kill(:USR1, Process.pid) } }
+      gate, loops = Queue.new, Thread.current
+      passed = false
+      Fiber.schedule { passed = gate.pop }
+      Fiber.schedule { Thread.new { Thread.pass until loops.stop?; Process.kill(:USR1, Process.pid) } }
       assert_equal "from a trap", assert_raises(KeyError) { Fiber.scheduler.run }.message
-      refute slept
+      refute passed
       # The fibers are still there.
+      gate << true
       Fiber.set_scheduler(nil)
-      assert slept
+      assert passed
     end
     isolated do
       trap(:USR1) { raise KeyError, "from a trap" }
       cleaned = false
+      loops = Thread.current
       Nyario.spawn do
-        Thread.new { sleep 0.01; Process.kill(:USR1, Process.pid) }
+        Thread.new { Thread.pass until loops.stop?; Process.kill(:USR1, Process.pid) }
         sleep
       ensure
         cleaned = true

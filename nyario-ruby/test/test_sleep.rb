@@ -3,10 +3,6 @@
 require "helper"
 
 class TestSleep < NyarioTest
-  def now
-    Process.clock_gettime(Process::CLOCK_MONOTONIC)
-  end
-
   def test_sleeps_at_least_that_long
     body = lambda do
       [0, 0.0, -0.0, 0.01, 0.0000001, Rational(1, 50)].each do |seconds|
@@ -24,14 +20,15 @@ class TestSleep < NyarioTest
 
   def test_wakes_in_the_order_of_the_times
     isolated do
-      order = []
-      [0.09, 0.03, 0.06, 0, 0.12].each do |seconds|
-        Nyario.spawn do
-          Nyario.sleep(seconds)
-          order << seconds
+      order = in_loop do
+        begun_together(0.03) do
+          order = []
+          tasks = [0.09, 0.03, 0.06, 0, 0.12].map { |seconds| Nyario.spawn { Nyario.sleep(seconds) || order << seconds } }
+          # Every one of them has begun to sleep.
+          Nyario.sleep(0)
+          -> { tasks.each(&:join) && order }
         end
       end
-      Nyario.loop
       assert_equal [0, 0.03, 0.06, 0.09, 0.12], order
     end
   end

@@ -80,16 +80,20 @@ class TestStream < NyarioTest
     [->(c) { c.read(1, +"") }, ->(c) { c.read_exactly(9) }, ->(c) { c.read_until("x") }, lambda(&:gets),
      ->(c) { c.write("x" * 20_000_000, "y") }].each do |wait|
       isolated do
-        error = conversation(lambda { |c|
+        ended = Thread::Queue.new
+        handler = lambda do |c|
           c.read
           closer = Nyario.spawn do
             Nyario.sleep(0.02)
             c.close
           end
           assert_raises(IOError) { wait.call(c) }.tap { closer.join }
-        }) do |peer|
+        ensure
+          ended << true
+        end
+        error = conversation(handler) do |peer|
           peer.write("go")
-          Kernel.sleep 0.3
+          ended.pop
         end
         assert_instance_of IOError, error
       end

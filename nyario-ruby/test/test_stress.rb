@@ -6,7 +6,7 @@ require "monitor"
 # One of each kind of wait while the garbage collector runs at every step.
 class TestStress < NyarioTest
   BODIES = {
-    sleep: -> { sleep(0.0001) },
+    sleep: -> { sleep(0.0001).class },
     queue: lambda do
       queue = Queue.new
       Fiber.schedule { queue << "queued" }

@@ -147,13 +147,15 @@ class TestTask < NyarioTest
   def test_a_thread_that_waits_for_a_task_can_be_killed_and_interrupted
     isolated do
       Nyario.run do
-        task = Nyario.spawn { Nyario.sleep(0.05) || :value }
+        gate = Thread::Queue.new
+        task = Nyario.spawn { gate.pop }
         killed = Thread.new { task.join }
         raised = Thread.new { assert_raises(KeyError) { task.join } }
         [killed, raised].each { |thread| Nyario.sleep(0.001) until thread.stop? }
         killed.kill.join
         raised.raise(KeyError)
         assert_instance_of KeyError, raised.value
+        gate << :value
         assert_equal :value, task.value
       end
     end
@@ -162,10 +164,12 @@ class TestTask < NyarioTest
   def test_join_with_a_time_out
     isolated do
       Nyario.run do
-        task = Nyario.spawn { Nyario.sleep(0.05) || :value }
+        gate = Thread::Queue.new
+        task = Nyario.spawn { gate.pop }
         assert_nil task.join(0)
         assert_nil task.join(0.001)
         assert_nil(Thread.new { task.join(0.001) }.value)
+        gate << :value
         assert_same task, task.join(60)
         assert_same task, task.join(0)
         assert_raises(ArgumentError) { task.join(-1) }

@@ -63,16 +63,18 @@ class TestToIo < NyarioTest
   def test_what_was_received_ahead_alone
     isolated do
       answer = conversation(lambda { |c|
-        first = [c.read, c.read]
+        first = Array.new(2) { c.read.tap { c.write("+") } }
         Nyario.sleep(0.1)
         io = c.to_io
         io.write("go on\n")
         first + [io.read]
       }) do |peer|
-        %w[one two three].each do |text|
+        %w[one two].each do |text|
           Kernel.sleep 0.03
           peer.write(text)
+          peer.read(1)
         end
+        peer.write("three")
         assert_equal "go on\n", peer.gets
         peer.write("four")
         peer.close_write

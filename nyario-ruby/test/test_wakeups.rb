@@ -59,10 +59,4 @@ class TestWakeups < NyarioTest
       assert_operator slept, :>=, 0.1
     end
   end
-
-  private
-
-  def now
-    Process.clock_gettime(Process::CLOCK_MONOTONIC)
-  end
 end

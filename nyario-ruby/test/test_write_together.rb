@@ -114,7 +114,7 @@ class TestWriteTogether < NyarioTest
         end
         texts.each { |text| text << "again" }
       }) do |peer|
-        Kernel.sleep 0.2
+        eventually { errors.size == 1 }
         peer.readpartial(10)
         peer.close
         eventually { errors.size == 2 && texts.last.end_with?("again") }
