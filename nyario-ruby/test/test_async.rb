@@ -162,7 +162,7 @@ class TestAsync < NyarioTest
 
   def test_timeouts_are_met_where_a_task_waits
     on_both(%w[Async::TimeoutError Timeout::Error IO::TimeoutError nil Async::TimeoutError]) do |task|
-      local, = UNIXSocket.pair
+      local, _other = UNIXSocket.pair
       local.timeout = 0.02
       [-> { task.with_timeout(0.02) { local.wait_readable } }, -> { Timeout.timeout(0.02) { sleep } },
        -> { local.readpartial(10) }, -> { local.wait_readable(0.02).inspect },
@@ -264,7 +264,8 @@ class TestAsync < NyarioTest
         assert_raises(Interrupt) do
           Sync do |task|
             task.async do
-              UNIXSocket.pair.first.readpartial(1)
+              local, _other = UNIXSocket.pair
+              local.readpartial(1)
             ensure
               ended << :task
             end
@@ -285,7 +286,8 @@ class TestAsync < NyarioTest
       thread = Thread.new do
         Sync do |task|
           task.async do
-            UNIXSocket.pair.first.readpartial(1)
+            local, _other = UNIXSocket.pair
+            local.readpartial(1)
           ensure
             log << :killed
           end

@@ -133,7 +133,7 @@ class TestConnect < NyarioTest
       end
       Dir.mktmpdir do |dir|
         in_loop do
-          client, = pair(Nyario.listen("#{dir}/socket"))
+          client, _other = pair(Nyario.listen("#{dir}/socket"))
           assert_equal "#{dir}/socket", client.peer_address.unix_path
         end
       end
@@ -218,8 +218,8 @@ class TestConnect < NyarioTest
   def test_what_cannot_accept
     isolated do
       in_loop do
-        left, = UNIXSocket.pair
-        reader, = IO.pipe
+        left, _other = UNIXSocket.pair
+        reader, _other = IO.pipe
         assert_raises(Errno::EINVAL) { Nyario.accept(left) }
         assert_raises(Errno::ENOTSOCK) { Nyario.accept(reader) }
         assert_raises(TypeError) { Nyario.accept("server") }
@@ -308,7 +308,7 @@ class TestConnect < NyarioTest
       kept = nil
       # A loop's connections are not another's, nor another thread's.
       in_loop do
-        mine, = pair(server)
+        mine, _other = pair(server)
         Thread.new { assert_raises(IOError) { mine.read } }.join
         mine.write("still open")
       end

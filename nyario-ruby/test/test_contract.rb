@@ -142,7 +142,7 @@ class ContractTest < Minitest::Test
         assert_equal [0, "\0\0\0\0"], read(4) { |buffer| hooks.io_pread(file, buffer, 3, 2, 0) }
         assert_equal [0, "\0\0\0\0"], read(4) { |buffer| hooks.io_pread(file, buffer, 10, 0, 4) }
         assert_equal EINVAL, read(4) { |buffer| hooks.io_pread(file, buffer, -1, 0, 4) }.first
-        reader, = IO.pipe
+        reader, _other = IO.pipe
         assert_equal(-Errno::ESPIPE::Errno, read(4) { |buffer| hooks.io_pread(reader, buffer, 0, 0, 4) }.first)
       end
       # Its own position is left alone.
@@ -237,7 +237,7 @@ class ContractTest < Minitest::Test
 
   def test_what_cannot_be_written_to
     given("3.2.0") do |hooks|
-      left, = UNIXSocket.pair
+      left, _other = UNIXSocket.pair
       text = IO::Buffer.for("frozen")
       assert_raises(IO::Buffer::AccessError) { hooks.io_read(left, text, 0, 0) }
       assert_raises(TypeError) { hooks.io_read(left, "text", 0, 0) }

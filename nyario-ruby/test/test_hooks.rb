@@ -19,7 +19,7 @@ class HooksTest < Minitest::Test
 
   def test_an_interrupt_is_raised_where_the_fiber_waits
     with_hooks do |hooks|
-      left, = UNIXSocket.pair
+      left, _other = UNIXSocket.pair
       seen = []
       waits = [-> { left.readpartial(1) }, -> { left.wait_readable }, -> { sleep }, -> { Queue.new.pop }]
       fibers = waits.map { |wait| Fiber.schedule { seen << (wait.call rescue $!.message) } }

@@ -179,7 +179,7 @@ class TestIo < NyarioTest
           io.close
         end
       end
-      reader, = IO.pipe
+      reader, _other = IO.pipe
       closing.call(reader)
       assert_raises(IOError) { Nyario.read(reader) }
       [["x" * 1_000_000], ["x" * 500_000] * 2].each do |strings|

@@ -46,7 +46,6 @@ class TestKill < NyarioTest
   def test_killing_a_schedulers_thread_runs_what_its_fibers_ensure
     isolated do
       log, begun = Queue.new, Queue.new
-      before = descriptors
       text = stderr_of do
         thread = waiting_thread(log, begun)
         begun.pop

@@ -177,7 +177,7 @@ class TestLines < NyarioTest
 
   def test_a_number_has_no_place_for_what_comes_too_early
     both do
-      reader, = IO.pipe
+      reader, _other = IO.pipe
       assert_raises(TypeError) { Nyario.read_until(reader.fileno, "\n") }
       assert_raises(TypeError) { Nyario.read_exactly(reader.fileno, 1) }
       assert_raises(TypeError) { Nyario.read_exactly("reader", 1) }

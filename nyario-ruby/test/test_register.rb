@@ -95,7 +95,7 @@ class TestRegister < NyarioTest
       closed = listener.tap(&:close)
       plain = Socket.new(:INET, :STREAM)
       file = File.open(__FILE__)
-      reader, = IO.pipe
+      reader, _other = IO.pipe
       Nyario.backend
       before = descriptors
       { nil => TypeError, "127.0.0.1:80" => TypeError, 3.5 => TypeError, :server => TypeError, closed => IOError,

@@ -156,7 +156,7 @@ class SchedulerTest < Minitest::Test
         end
         Fiber.schedule { seen << Timeout.timeout(5) { sleep 0.01; :done } }
         Fiber.schedule do
-          reader, = IO.pipe
+          reader, _other = IO.pipe
           Timeout.timeout(0.02) { reader.read }
         rescue Timeout::Error
           seen << :reader

@@ -198,7 +198,7 @@ class SchedulerIOTest < Minitest::Test
 
   def test_a_closed_io_is_not_waited_for
     on_fiber do
-      left, = UNIXSocket.pair
+      left, _other = UNIXSocket.pair
       left.close
       assert_raises(IOError) { left.wait_readable }
       assert_raises(IOError) { Fiber.scheduler.io_wait(left, IO::READABLE, nil) }

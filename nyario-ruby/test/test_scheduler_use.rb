@@ -196,7 +196,7 @@ class SchedulerUseTest < Minitest::Test
     Fiber.schedule { TCPSocket.new("127.0.0.1", server.local_address.ip_port).close }
     Fiber.schedule { seen << :name if Addrinfo.getaddrinfo("localhost", 80).any? }
     Fiber.schedule { IO.select([left], nil, nil, 0.001) }
-    reader, = IO.pipe
+    reader, _other = IO.pipe
     Fiber.schedule { reader.wait_readable rescue nil }
     Fiber.schedule { sleep 0.001; reader.close }
   end

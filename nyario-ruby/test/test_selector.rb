@@ -411,7 +411,7 @@ class TestSelector < NyarioTest
 
   def test_the_loop_fiber_itself_does_not_wait
     with_selector do |selector|
-      local, = pair
+      local, _other = pair
       refute selector.io_wait(Fiber.current, local, IO::READABLE)
       refute selector.io_wait(Fiber.current, local, IO::WRITABLE)
       assert_equal 0, selector.select(0)
@@ -522,7 +522,7 @@ class TestSelector < NyarioTest
   # Where Ruby takes it for no socket, `read_nonblock` comes this way, and must not wait.
   def test_a_socket_that_ruby_knows_as_a_plain_io_is_not_waited_for
     with_selector do |selector|
-      local, = pair
+      local, _other = pair
       plain = IO.for_fd(local.fileno, autoclose: false)
       got = []
       begin_fiber { got << read(selector, plain, 16, 0) }
@@ -573,7 +573,7 @@ class TestSelector < NyarioTest
 
   def test_io_close_wakes_who_waits
     with_selector do |selector|
-      local, = pair
+      local, _other = pair
       local.autoclose = false
       got = []
       fibers = Array.new(2) { begin_fiber { got << read(selector, local, 64, 1) } }
@@ -805,7 +805,7 @@ class TestSelector < NyarioTest
       5.times do
         Thread.new do
           selector = Nyario::Selector.new(Fiber.current)
-          local, = pair
+          local, _other = pair
           Fiber.new { selector.io_wait(Fiber.current, local, IO::READABLE) }.transfer
           selector.select(0)
         end.join

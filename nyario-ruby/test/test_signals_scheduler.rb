@@ -96,7 +96,7 @@ class TestSignalsScheduler < NyarioTest
     isolated do
       seen = []
       reader, writer = IO.pipe
-      closed, = IO.pipe
+      closed, _other = IO.pipe
       queue = Queue.new
       trap(:USR1) { writer << "from a trap" }
       trap(:USR2) { closed.close }

@@ -34,7 +34,7 @@ class TestStress < NyarioTest
       fiber.alive?
     end,
     close: lambda do
-      reader, = IO.pipe
+      reader, _other = IO.pipe
       Fiber.schedule { reader.close }
       reader.read rescue $!.class
     end,
